@@ -1,0 +1,155 @@
+//! Forms (`application/x-www-form-urlencoded`): they become a JSON object, redacted on the way.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::document::Pass;
+use super::{Data, DataKind, REDACTED, RedactError, Redactor};
+use crate::json::{Fault, Kind};
+
+/// How many fields a form may have.
+pub const MAX_FIELDS: usize = 1000;
+
+/// The values of one name, in the order of the form.
+#[derive(Debug)]
+struct Field<'b> {
+    name: Cow<'b, str>,
+    values: Vec<Cow<'b, str>>,
+}
+
+/// Appends a form as an object: names in the order of their first appearance, a repeated one with
+/// an array. A value that is itself JSON (`payload={…}`) stays a string, with redacted JSON in it.
+pub(super) fn redact(
+    redactor: &Redactor,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Data, RedactError> {
+    let fields = fields(body)?;
+    // One more than for a body of JSON, since the body proper is often such a value.
+    let mut pass = Pass::new(redactor, 2, out);
+    match pass.all_hidden() {
+        true => pass.take_out(),
+        false => object(&mut pass, &fields),
+    }
+    Ok(Data {
+        kind: DataKind::Json,
+        redacted: pass.redacted(),
+    })
+}
+
+/// Decodes `+` and `%XX`; what looks like an escape and is none stays as it is.
+pub(super) fn decoded(text: &[u8], plus: Plus) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escape = match byte {
+            b'%' => after.first_chunk::<2>().and_then(hex_pair),
+            _ => None,
+        };
+        rest = match escape {
+            Some(_) => &after[2..],
+            None => after,
+        };
+        bytes.push(match (byte, plus) {
+            (b'+', Plus::IsSpace) => b' ',
+            _ => escape.unwrap_or(byte),
+        });
+    }
+    bytes
+}
+
+/// What a plus sign means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plus {
+    /// In forms.
+    IsSpace,
+    /// In URLs otherwise.
+    IsPlus,
+}
+
+fn object(pass: &mut Pass<'_, '_>, fields: &[Field<'_>]) {
+    pass.open(Kind::Object);
+    for field in fields {
+        let hidden = pass.key(&field.name, None);
+        match field.values.as_slice() {
+            [one] => value(pass, one, hidden),
+            _ if hidden => pass.take_out(),
+            many => array(pass, many),
+        }
+        pass.leave();
+    }
+    pass.close(Kind::Object);
+}
+
+fn array(pass: &mut Pass<'_, '_>, values: &[Cow<'_, str>]) {
+    pass.open(Kind::Array);
+    for (index, one) in values.iter().enumerate() {
+        let hidden = pass.element(index);
+        value(pass, one, hidden);
+        pass.leave();
+    }
+    pass.close(Kind::Array);
+}
+
+fn value(pass: &mut Pass<'_, '_>, text: &str, hidden: bool) {
+    match hidden && text != REDACTED {
+        true => pass.take_out(),
+        false => pass.string(text, None),
+    }
+}
+
+/// Splits a form into its fields and gathers those of one name.
+fn fields(body: &[u8]) -> Result<Vec<Field<'_>>, RedactError> {
+    let mut fields: Vec<Field<'_>> = Vec::new();
+    let mut known: HashMap<Cow<'_, str>, usize> = HashMap::new();
+    let mut count = 0;
+    let mut offset = 0;
+    for pair in body.split(|byte| *byte == b'&') {
+        let begins = offset;
+        offset += pair.len() + 1;
+        if pair.is_empty() {
+            continue;
+        }
+        count += 1;
+        if count > MAX_FIELDS {
+            return Err(RedactError::TooManyFields);
+        }
+        let equals = pair.iter().position(|byte| *byte == b'=');
+        let (name, value) = pair.split_at(equals.unwrap_or(pair.len()));
+        let value = value.get(1..).unwrap_or_default();
+        let name = text(name, begins)?;
+        let value = text(value, begins + equals.map_or(pair.len(), |at| at + 1))?;
+        match known.entry(name) {
+            Entry::Occupied(at) => fields[*at.get()].values.push(value),
+            Entry::Vacant(free) => {
+                fields.push(Field {
+                    name: free.key().clone(),
+                    values: vec![value],
+                });
+                free.insert(fields.len() - 1);
+            }
+        }
+    }
+    Ok(fields)
+}
+
+/// Decodes a name or value, which must be UTF-8.
+fn text(written: &[u8], offset: usize) -> Result<Cow<'_, str>, RedactError> {
+    let text = match written.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        true => String::from_utf8(decoded(written, Plus::IsSpace))
+            .ok()
+            .map(Cow::Owned),
+        false => std::str::from_utf8(written).ok().map(Cow::Borrowed),
+    };
+    text.ok_or(RedactError::Malformed {
+        offset,
+        what: Fault::NotUtf8,
+    })
+}
+
+fn hex_pair(pair: &[u8; 2]) -> Option<u8> {
+    let digit = |byte| char::from(byte).to_digit(16);
+    let value = digit(pair[0])? << 4 | digit(pair[1])?;
+    value.try_into().ok()
+}

@@ -1,0 +1,235 @@
+//! Paths of values to take out or to keep, followed level by level as a document is read.
+//!
+//! A path is a small automaton: each bit of a state says that so many steps are matched, and `**`
+//! is what makes it more than one bit. What a document costs is bounded by paths times levels.
+
+use super::rules::{RuleError, normalise};
+use crate::json::{array_index, unescape_pointer};
+
+/// Steps of one path: each is a bit of the state, and one more says that all are matched.
+const MAX_STEPS: usize = u64::BITS as usize - 1;
+
+/// One path, compiled.
+pub(super) struct Path {
+    steps: Vec<Step>,
+    effect: Effect,
+}
+
+/// What a path does with what it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Takes it out.
+    Hide,
+    /// Takes it out unless the endpoint keeps it.
+    HideByDefault,
+    /// Keeps it from what is taken out by default.
+    Keep,
+}
+
+enum Step {
+    /// A key by its normalised name, or an index.
+    Named {
+        name: Box<str>,
+        index: Option<usize>,
+    },
+    /// `*`: whatever stands on this level.
+    Any,
+    /// `**`: any number of levels, none included.
+    Deep,
+}
+
+/// Where a value stands in the object or array around it.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'n> {
+    /// Under a key, normalised.
+    Key(&'n str),
+    /// At an index.
+    Index(usize),
+}
+
+/// What the paths say about a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// A path of the endpoint's takes it out.
+    pub(super) hidden: bool,
+    /// A default path takes it out.
+    pub(super) sensitive: bool,
+    /// A path exempts it from the defaults.
+    pub(super) kept: bool,
+}
+
+impl Verdict {
+    /// Tells whether the paths alone take it out.
+    pub(super) fn hides(self) -> bool {
+        self.hidden || (self.sensitive && !self.kept)
+    }
+}
+
+/// All paths of an endpoint.
+#[derive(Default)]
+pub(super) struct Paths {
+    list: Vec<Path>,
+}
+
+impl Path {
+    /// Reads a path that begins with a slash.
+    pub(super) fn parse(rule: &str, effect: Effect) -> Result<Self, RuleError> {
+        let malformed = |why| RuleError::Malformed {
+            rule: rule.to_owned(),
+            why,
+        };
+        let steps: Vec<Step> = rule
+            .split('/')
+            .skip(1)
+            .map(|part| Step::parse(part).ok_or(malformed("has a `~` without 0 or 1")))
+            .collect::<Result<_, _>>()?;
+        match steps.len() {
+            ..=MAX_STEPS => Ok(Self { steps, effect }),
+            _ => Err(malformed("is longer than 63 levels")),
+        }
+    }
+
+    /// The state before the first level.
+    fn begin(&self) -> u64 {
+        self.with_skipped(1)
+    }
+
+    /// The state after going down to a place.
+    fn advance(&self, state: u64, place: Place<'_>) -> u64 {
+        let mut next = 0;
+        for (bit, step) in self.steps.iter().enumerate() {
+            if state >> bit & 1 == 1 {
+                next |= match step {
+                    Step::Deep => 1 << bit,
+                    step if step.matches(place) => 2 << bit,
+                    _ => 0,
+                };
+            }
+        }
+        self.with_skipped(next)
+    }
+
+    /// Adds the states that `**` reaches by standing for nothing.
+    fn with_skipped(&self, mut state: u64) -> u64 {
+        for (bit, step) in self.steps.iter().enumerate() {
+            if matches!(step, Step::Deep) {
+                state |= (state >> bit & 1) << (bit + 1);
+            }
+        }
+        state
+    }
+
+    fn is_matched(&self, state: u64) -> bool {
+        state >> self.steps.len() & 1 == 1
+    }
+}
+
+impl Step {
+    fn parse(part: &str) -> Option<Self> {
+        Some(match part {
+            "*" => Self::Any,
+            "**" => Self::Deep,
+            part => {
+                let key = unescape_pointer(part)?;
+                let mut name = String::new();
+                normalise(&key, &mut name);
+                Self::Named {
+                    index: array_index(&key),
+                    name: name.into(),
+                }
+            }
+        })
+    }
+
+    fn matches(&self, place: Place<'_>) -> bool {
+        match (self, place) {
+            (Self::Any | Self::Deep, _) => true,
+            (Self::Named { name, .. }, Place::Key(key)) => **name == *key,
+            (Self::Named { index, .. }, Place::Index(at)) => *index == Some(at),
+        }
+    }
+}
+
+impl Paths {
+    pub(super) fn add(&mut self, path: Path) {
+        self.list.push(path);
+    }
+}
+
+/// A path that may still match something below.
+#[derive(Clone, Copy)]
+struct Live<'r> {
+    path: &'r Path,
+    state: u64,
+}
+
+/// How far the paths are matched on the way from the top to the current value.
+pub(super) struct Trail<'r> {
+    /// The live paths of all levels, the current one's last.
+    live: Vec<Live<'r>>,
+    /// Where in `live` each level begins.
+    levels: Vec<usize>,
+}
+
+impl<'r> Trail<'r> {
+    /// Stands at the top of a document, and says what is to become of it as a whole.
+    pub(super) fn start(paths: &'r Paths) -> (Self, Verdict) {
+        let mut trail = Self {
+            live: Vec::new(),
+            levels: vec![0],
+        };
+        let mut verdict = Verdict::default();
+        for path in &paths.list {
+            trail.note(path, path.begin(), &mut verdict);
+        }
+        (trail, verdict)
+    }
+
+    /// Stands at the top of a document inside a string: paths match it both where it stands and as
+    /// if it stood alone, but it is kept only where it stands.
+    pub(super) fn inside(&self, paths: &'r Paths) -> Self {
+        let here = self.levels.last().copied().unwrap_or_default();
+        let alone = paths.list.iter().filter(|path| path.effect != Effect::Keep);
+        let alone = alone.map(|path| Live {
+            path,
+            state: path.begin(),
+        });
+        Self {
+            live: self.live[here..].iter().copied().chain(alone).collect(),
+            levels: vec![0],
+        }
+    }
+
+    /// Goes down to a value, and says what is to become of it.
+    pub(super) fn enter(&mut self, place: Place<'_>) -> Verdict {
+        let above = self.levels.last().copied().unwrap_or_default()..self.live.len();
+        self.levels.push(self.live.len());
+        let mut verdict = Verdict::default();
+        for at in above {
+            let Live { path, state } = self.live[at];
+            self.note(path, path.advance(state, place), &mut verdict);
+        }
+        verdict
+    }
+
+    /// Goes up again.
+    pub(super) fn leave(&mut self) {
+        if let Some(here) = self.levels.pop() {
+            self.live.truncate(here);
+        }
+    }
+
+    fn note(&mut self, path: &'r Path, state: u64, verdict: &mut Verdict) {
+        if path.is_matched(state) {
+            match path.effect {
+                Effect::Hide => verdict.hidden = true,
+                Effect::HideByDefault => verdict.sensitive = true,
+                Effect::Keep => verdict.kept = true,
+            }
+        }
+        // Where only the last bit is set, nothing below can match.
+        if state & !(1 << path.steps.len()) != 0 {
+            self.live.push(Live { path, state });
+        }
+    }
+}
