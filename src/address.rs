@@ -1,0 +1,84 @@
+//! A backend's URL, which may hold a password: parsed once, shown without its user info.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// The URL of a backend. `Display` and `Debug` leave out user, password and query.
+#[derive(Clone)]
+pub struct Address {
+    scheme: String,
+    shown: String,
+    whole: SecretString,
+}
+
+impl Address {
+    /// Reads a URL of the form `scheme://[user[:password]@]host[:port][/path][?query]`.
+    ///
+    /// The error never repeats the text, because a password may stand anywhere in a mistyped URL.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let uri: http::Uri = text.parse().map_err(|_| "not a URL".to_owned())?;
+        let scheme = uri
+            .scheme_str()
+            .ok_or("no `scheme://` at its beginning")?
+            .to_owned();
+        let host = uri
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or("no host")?;
+        let port = uri
+            .port_u16()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        let path = uri.path().trim_end_matches('/');
+        let shown = format!("{scheme}://{host}{port}{path}");
+        Ok(Self {
+            scheme,
+            shown,
+            whole: text.to_owned().into(),
+        })
+    }
+
+    /// Returns the scheme, such as `redis` or `amqps`.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// Returns the whole URL, password included, for the client library that connects.
+    pub fn expose(&self) -> &str {
+        self.whole.expose_secret()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        let address = Address::parse("amqp://user:s3cr3t@rabbit:5672/%2f?x=s3cr3t").unwrap();
+        assert_eq!(address.to_string(), "amqp://rabbit:5672/%2f");
+        assert!(!format!("{address:?}").contains("s3cr3t"));
+        assert!(address.expose().contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a_mistyped_address_is_not_repeated() {
+        for text in ["redis//u:s3cr3t@h", "s3cr3t", "redis://", "redis:s3cr3t"] {
+            let error = Address::parse(text).unwrap_err();
+            assert!(!error.contains("s3cr3t"), "{error}");
+        }
+    }
+}
