@@ -1,0 +1,256 @@
+//! The configuration: one TOML file, checked whole before anything is opened.
+//!
+//! Text and environment in, a [`Config`] or every problem at once out. What is written is read by
+//! `config/reader.rs` and never kept; what comes out is trusted by everyone else. Decides nothing about a
+//! delivery, and opens nothing but the file itself, the files with secrets and the directory with
+//! provider definitions.
+
+mod backend;
+mod endpoint;
+mod limits;
+mod net;
+mod pattern;
+mod problems;
+mod reader;
+pub mod secret;
+mod server;
+pub mod snapshot;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use toml::de::DeTable;
+
+pub use crate::outbox::Ack;
+pub use endpoint::{Endpoint, MAX_ENDPOINTS, MAX_SECRETS, RedactRules, State};
+pub use limits::{MAX_BODY, Rate};
+pub use net::PublicUrl;
+pub use pattern::Pattern;
+pub use problems::Problems;
+pub use secret::{Environment, ProcessEnvironment};
+pub use server::{Log, LogFormat, Server};
+
+use crate::provider::Catalogue;
+use crate::{ledger, publisher};
+use backend::{Memory, Publishing};
+use endpoint::Endpoints;
+use limits::Limits;
+use problems::{Report, with_causes};
+use reader::{Section, Text};
+use secret::Literals;
+
+/// Bytes that the file may have.
+pub const MAX_FILE_BYTES: usize = 8 << 20;
+
+/// Mistakes in the TOML itself that are shown: the first ones often bring about the rest.
+const MAX_SYNTAX_ERRORS: usize = 5;
+
+/// A checked configuration. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Sockets and their limits.
+    pub server: Server,
+    /// How the ledger is opened.
+    pub ledger: ledger::Settings,
+    /// How long a repeat of an event is recognised. 7 days unless set.
+    pub dedupe_window: Duration,
+    /// The same where no signed timestamp bounds a replay. 30 days unless set.
+    pub replay_window: Duration,
+    /// How the publisher is opened.
+    pub publisher: publisher::Settings,
+    /// When a delivery is answered. After the confirm unless set.
+    pub ack: Ack,
+    /// How long an answer waits for the confirm. 300 ms unless set.
+    pub ack_wait: Duration,
+    /// Signals that wait for their confirm at once; beyond, the relay publishes. 1024 unless set.
+    pub publisher_max_in_flight: usize,
+    /// How many deliveries all endpoints of one tenant take together; `None`: no limit.
+    pub tenant_rate: Option<Rate>,
+    /// The endpoints, in the order of the file.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// The directory whose definitions add to the catalogue or override it.
+    pub providers_dir: Option<PathBuf>,
+    /// What loads and is most likely a mistake, a line each, to be shown to the operator.
+    pub warnings: Vec<String>,
+    files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Loads the file at `path`. Blocks on files. Relative paths in it start at its directory.
+    pub fn load(path: &Path, env: &dyn Environment) -> Result<Self, Problems> {
+        let name = path.display().to_string();
+        let text = read_file(path).map_err(|why| Problems::of_file(&name, why))?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let mut config = Self::parse(&text, &name, dir, env)?;
+        config.files.insert(0, path.to_owned());
+        Ok(config)
+    }
+
+    /// Checks `text`, which messages call `name`. Relative paths in it start at `dir`.
+    pub fn parse(
+        text: &str,
+        name: &str,
+        dir: &Path,
+        env: &dyn Environment,
+    ) -> Result<Self, Problems> {
+        let report = Report::new(name, text);
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        for error in errors.iter().take(MAX_SYNTAX_ERRORS) {
+            let at = error.span().map_or(text.len(), |span| span.start);
+            report.problem(at, format!("not valid TOML: {}", error.message()));
+        }
+        // What was not understood would be reported as missing: the syntax comes first.
+        report.finish()?;
+        let config = Self::read(tree.get_ref(), dir, env, &report);
+        Ok(Self {
+            warnings: report.finish()?,
+            ..config
+        })
+    }
+
+    /// Returns the configuration file, where it came from one, and every file it took a secret from:
+    /// when one of them changes, it is to be loaded again.
+    pub fn watched_files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Reads everything; what is wrong is reported and replaced by its default.
+    fn read(tree: &DeTable<'_>, dir: &Path, env: &dyn Environment, report: &Report<'_>) -> Self {
+        let mut root = Section::root(tree, report);
+        let literals = match root.boolean("allow_inline_secrets") {
+            Some(true) => Literals::Allowed,
+            _ => Literals::Refused,
+        };
+        let secrets = Secrets {
+            dir,
+            env,
+            literals,
+            report,
+            files: RefCell::default(),
+        };
+        let server = Server::read(root.section("server"));
+        let memory = Memory::read(root.section("ledger"), &secrets);
+        let publishing = Publishing::read(root.section("publisher"), &secrets);
+        let limits = Limits::read(root.section("limits"));
+        let (catalogue, providers_dir) = providers(root.section("providers"), dir);
+        let written = root.sections("endpoint", MAX_ENDPOINTS);
+        if written.is_empty() && !root.has("endpoint") {
+            report.warning(
+                0,
+                "there is no [[endpoint]], so every delivery will be answered with 404",
+            );
+        }
+        let mut endpoints =
+            Endpoints::new(&catalogue, &secrets, limits, server.max_in_flight_bytes);
+        let endpoints = written
+            .into_iter()
+            .filter_map(|section| endpoints.read(section))
+            .map(Arc::new)
+            .collect();
+        root.finish();
+        Self {
+            server,
+            dedupe_window: memory.dedupe_window,
+            replay_window: memory.replay_window,
+            ledger: memory.settings(publishing.lease),
+            publisher: publishing.settings,
+            ack: publishing.ack,
+            ack_wait: publishing.ack_wait,
+            publisher_max_in_flight: publishing.max_in_flight,
+            tenant_rate: limits.tenant,
+            endpoints,
+            providers_dir,
+            warnings: Vec::new(),
+            files: secrets.files.take(),
+        }
+    }
+}
+
+/// Reads `[providers]` and the definitions it names.
+fn providers(mut section: Section<'_>, dir: &Path) -> (Catalogue, Option<PathBuf>) {
+    let mut catalogue = Catalogue::builtin().unwrap_or_else(|error| {
+        section
+            .report
+            .problem(0, format!("a built-in provider: {}", with_causes(&error)));
+        Catalogue::default()
+    });
+    let directory = section
+        .text("directory")
+        .map(|text| (dir.join(text.text), text.at));
+    if let Some((path, at)) = &directory
+        && let Err(error) = catalogue.overlay(path)
+    {
+        section
+            .report
+            .problem(*at, format!("`directory`: {}", with_causes(&error)));
+    }
+    section.finish();
+    (catalogue, directory.map(|(path, _)| path))
+}
+
+/// Finds the secrets of one file, and remembers where they came from.
+struct Secrets<'t> {
+    dir: &'t Path,
+    env: &'t dyn Environment,
+    literals: Literals,
+    report: &'t Report<'t>,
+    files: RefCell<Vec<PathBuf>>,
+}
+
+impl Secrets<'_> {
+    /// Finds what `text` refers to; `None` where a problem was reported.
+    fn find(&self, key: &str, text: Text<'_>) -> Option<SecretString> {
+        let found = secret::resolve(text.text, self.dir, self.env, self.literals);
+        let found = found
+            .map_err(|error| {
+                self.report
+                    .problem(text.at, format!("`{key}` {}", with_causes(&error)))
+            })
+            .ok()?;
+        let mut files = self.files.borrow_mut();
+        if let Some(file) = found.file
+            && !files.contains(&file)
+        {
+            files.push(file);
+        }
+        if found.padded {
+            let message = format!("`{key}` refers to a value that begins or ends with white space");
+            self.report.warning(text.at, message);
+        }
+        Some(found.secret)
+    }
+
+    fn literals_allowed(&self) -> bool {
+        self.literals == Literals::Allowed
+    }
+}
+
+/// Reads a file of bounded size as text; the error is the reason alone.
+fn read_file(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(format!(
+            "is larger than {}",
+            units::show_size(MAX_FILE_BYTES)
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        format!(
+            "is not UTF-8 text (byte {})",
+            error.utf8_error().valid_up_to()
+        )
+    })
+}

@@ -1,0 +1,211 @@
+//! `[ledger]` and `[publisher]`: what records signals and what they are handed to.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::Secrets;
+use super::reader::Section;
+use super::secret::is_reference;
+use crate::ledger::{self, LedgerUrl};
+use crate::outbox::Ack;
+use crate::publisher::routing::RoutingKey;
+use crate::publisher::{self, PublisherUrl, Topology};
+
+/// `[ledger]`, checked, but for the lease, which belongs to publishing.
+pub(super) struct Memory {
+    pub(super) url: LedgerUrl,
+    pub(super) retention: Duration,
+    pub(super) timeout: Duration,
+    pub(super) dedupe_window: Duration,
+    pub(super) replay_window: Duration,
+}
+
+/// `[publisher]`, checked.
+pub(super) struct Publishing {
+    pub(super) settings: publisher::Settings,
+    pub(super) ack: Ack,
+    pub(super) ack_wait: Duration,
+    pub(super) lease: Duration,
+    pub(super) max_in_flight: usize,
+}
+
+const DAY: Duration = Duration::from_hours(24);
+const KEPT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 3_650);
+const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(10);
+const ACK_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Memory {
+    pub(super) fn read(mut section: Section<'_>, secrets: &Secrets<'_>) -> Self {
+        let url = url(&mut section, secrets, LedgerUrl::parse)
+            .unwrap_or_else(|| LedgerUrl::Sqlite("hookgate.db".into()));
+        let retention = match url {
+            LedgerUrl::Sqlite(_) => DAY * 30,
+            LedgerUrl::Redis(_) => DAY * 3,
+        };
+        let memory = Self {
+            url,
+            retention: section.duration("retention", KEPT).unwrap_or(retention),
+            timeout: section
+                .duration("timeout", WAIT)
+                .unwrap_or(Duration::from_secs(2)),
+            dedupe_window: section.duration("dedupe_window", KEPT).unwrap_or(DAY * 7),
+            replay_window: section.duration("replay_window", KEPT).unwrap_or(DAY * 30),
+        };
+        section.finish();
+        memory
+    }
+
+    pub(super) fn settings(self, lease: Duration) -> ledger::Settings {
+        ledger::Settings {
+            url: self.url,
+            retention: self.retention,
+            lease,
+            timeout: self.timeout,
+        }
+    }
+}
+
+impl Publishing {
+    pub(super) fn read(mut section: Section<'_>, secrets: &Secrets<'_>) -> Self {
+        let acks = [("confirmed", Ack::Confirmed), ("recorded", Ack::Recorded)];
+        let url = url(&mut section, secrets, PublisherUrl::parse).unwrap_or(PublisherUrl::Stdout);
+        let (lease, confirm_timeout) = patience(&mut section);
+        let settings = publisher::Settings {
+            url,
+            exchange: section
+                .parsed("exchange", broker_name)
+                .unwrap_or_else(|| "signals".into()),
+            routing_key: section
+                .parsed("routing_key", routing_key)
+                .unwrap_or_default(),
+            declare: section
+                .parsed("declare", queue)
+                .map(|queue| Topology { queue }),
+            confirm_timeout,
+        };
+        let publishing = Self {
+            settings,
+            ack: section.choice("ack", &acks).unwrap_or(Ack::Confirmed),
+            ack_wait: section
+                .duration("ack_wait", ACK_WAIT)
+                .unwrap_or(Duration::from_millis(300)),
+            lease,
+            max_in_flight: section
+                .count("max_in_flight", 1..=1_000_000)
+                .unwrap_or(1_024),
+        };
+        section.finish();
+        publishing
+    }
+}
+
+/// Reads `lease` and `confirm_timeout`; one that is absent follows the other.
+fn patience(section: &mut Section<'_>) -> (Duration, Duration) {
+    let lease = section.duration("lease", WAIT);
+    let confirm_timeout = section.duration("confirm_timeout", WAIT);
+    if let (Some(lease), Some(confirm_timeout)) = (lease, confirm_timeout)
+        && lease < confirm_timeout
+    {
+        // The relay would publish a signal whose confirm is still being waited for.
+        let message = "`lease` must not be shorter than `confirm_timeout`; raise it";
+        section.report.problem(section.place_of("lease"), message);
+    }
+    (
+        lease.unwrap_or(PATIENCE.max(confirm_timeout.unwrap_or_default())),
+        confirm_timeout.unwrap_or(PATIENCE.min(lease.unwrap_or(PATIENCE))),
+    )
+}
+
+/// Reads `url`: the URL itself, or a reference to it. Never repeats it.
+fn url<T>(
+    section: &mut Section<'_>,
+    secrets: &Secrets<'_>,
+    parse: fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let text = section.text("url")?;
+    if is_reference(text.text) {
+        let found = secrets.find("url", text)?;
+        let parse = |_: &str| {
+            // A line break at the end of a variable is never part of a URL.
+            parse(found.expose_secret().trim())
+                .map_err(|why| format!("refers to a value that cannot be used: {why}"))
+        };
+        return section.parse_text("url", text, parse);
+    }
+    if holds_password(text.text) && !secrets.literals_allowed() {
+        let message =
+            "`url` holds a password; keep the URL out of this file with url = \"env:NAME\"";
+        section.report.warning(text.at, message);
+    }
+    section.parse_text("url", text, |text| {
+        parse(text).map_err(|why| format!("cannot be used: {why}"))
+    })
+}
+
+fn holds_password(url: &str) -> bool {
+    url.split(',')
+        .filter_map(|url| url.split_once("://"))
+        .any(|(_, rest)| {
+            let authority = rest.split('/').next().unwrap_or_default();
+            authority
+                .rsplit_once('@')
+                .is_some_and(|(user, _)| user.contains(':'))
+        })
+}
+
+/// Bytes that AMQP allows for a name.
+const MAX_BROKER_NAME: usize = 255;
+
+fn broker_name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.len() > MAX_BROKER_NAME || text.contains(char::is_control) {
+        return Err(format!("must be a name of 1 to {MAX_BROKER_NAME} bytes"));
+    }
+    Ok(text.to_owned())
+}
+
+fn queue(text: &str) -> Result<String, String> {
+    match text.starts_with("amq.") {
+        true => Err("must not begin with `amq.`, which brokers keep for themselves".into()),
+        false => broker_name(text),
+    }
+}
+
+/// Checks the template of a routing key.
+fn routing_key(text: &str) -> Result<RoutingKey, String> {
+    RoutingKey::parse(text).map_err(|why| format!("cannot be used: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_url_is_noticed() {
+        for url in [
+            "amqp://u:p@h/%2f",
+            "redis://:p@h",
+            "amqp://a/x,amqp://u:p@b/x",
+        ] {
+            assert!(holds_password(url), "{url}");
+        }
+        for url in [
+            "amqp://h:5672/%2f",
+            "redis://u@h",
+            "sqlite:a:b@c",
+            "stdout:",
+        ] {
+            assert!(!holds_password(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_queue_has_a_name_that_brokers_allow() {
+        assert_eq!(queue("work").as_deref(), Ok("work"));
+        for text in ["", " ", "amq.x", "a\nb", &"x".repeat(256)] {
+            assert!(queue(text).is_err(), "{text}");
+        }
+    }
+}
