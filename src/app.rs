@@ -1,0 +1,301 @@
+//! The one place where all parts meet: opens them, starts them, and ends them in order.
+//!
+//! No process globals: tests, the demo and benchmarks assemble as many as they like.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::admin::{Admin, Health};
+use crate::config::Config;
+use crate::config::snapshot::Snapshot;
+use crate::intake::Intake;
+use crate::ledger::{self, Ledger, LedgerError};
+use crate::limits::Budget;
+use crate::metrics::Metrics;
+use crate::outbox::{Outbox, OutboxSettings};
+use crate::publisher::{self, PublishError, Publisher};
+use crate::relay::{self, RelaySettings};
+use crate::route::{RouteError, Routes};
+use crate::server::Public;
+use crate::shutdown::Drain;
+use crate::telemetry::explain;
+
+/// How often the ledger is asked whether it is there and how much it owes.
+const CHECK_UP: Duration = Duration::from_secs(1);
+/// How often old signals and marks are pruned.
+const PRUNE: Duration = Duration::from_secs(60);
+/// How long listeners, publisher and ledger may take to close once the work is done.
+const CLOSE: Duration = Duration::from_secs(3);
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A listener's address is taken or not ours.
+    #[error("cannot listen on {address} (server.{key})")]
+    Bind {
+        /// The configuration key.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The ledger cannot be opened.
+    #[error("cannot open the ledger")]
+    Ledger(#[from] LedgerError),
+    /// The publisher cannot be opened.
+    #[error("cannot open the publisher")]
+    Publisher(#[from] PublishError),
+    /// An endpoint cannot be compiled.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// A metric's name is taken.
+    #[error("cannot register metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// The gateway, bound to its addresses and not serving yet.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    snapshot: Snapshot,
+    ledger: Arc<dyn Ledger>,
+    publisher: Arc<dyn Publisher>,
+    outbox: Outbox,
+    budget: Budget,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    public: (TcpListener, SocketAddr),
+    admin: (TcpListener, SocketAddr),
+    /// Deliveries, relay: finished first.
+    work: Drain,
+    /// What the work stands on: publisher, admin listener, check-ups.
+    base: Drain,
+}
+
+/// The gateway, serving.
+#[derive(Debug)]
+pub struct Running {
+    snapshot: Snapshot,
+    ledger: Arc<dyn Ledger>,
+    publisher: Arc<dyn Publisher>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    work: Drain,
+    base: Drain,
+}
+
+impl App {
+    /// Opens what the configuration names and binds its addresses. Nothing is served yet.
+    pub async fn bind(config: Config) -> Result<Self, AppError> {
+        let base = Drain::new();
+        let ledger = ledger::open(&config.ledger).await?;
+        let publisher = publisher::open(&config.publisher, &base).await?;
+        Self::assemble(config, ledger, publisher, base).await
+    }
+
+    /// Binds the addresses of a configuration around a ledger and a publisher that are open.
+    pub async fn assemble(
+        config: Config,
+        ledger: Arc<dyn Ledger>,
+        publisher: Arc<dyn Publisher>,
+        base: Drain,
+    ) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::new()?);
+        let snapshot = Snapshot::new(Routes::build(&config, None)?);
+        let public = listen("listen", config.server.listen).await?;
+        let admin = listen("admin_listen", config.server.admin_listen).await?;
+        let work = Drain::new();
+        let settings = OutboxSettings {
+            ack: config.ack,
+            ack_wait: config.ack_wait,
+            max_in_flight: config.publisher_max_in_flight,
+        };
+        let outbox = Outbox::new(ledger.clone(), publisher.clone(), work.clone(), settings);
+        metrics.follow(outbox.counters());
+        let budget = Budget::new(
+            config.server.max_in_flight_bytes,
+            config.server.body_timeout,
+        );
+        let health = Arc::new(Health::default());
+        Ok(Self {
+            config,
+            snapshot,
+            ledger,
+            publisher,
+            outbox,
+            budget,
+            metrics,
+            health,
+            public,
+            admin,
+            work,
+            base,
+        })
+    }
+
+    /// Returns the address of the public listener.
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public.1
+    }
+
+    /// Returns the address of the admin listener.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.1
+    }
+
+    /// Starts everything.
+    pub fn spawn(self) -> Running {
+        let (work, base) = (self.work, self.base);
+        let intake = Intake::new(
+            self.snapshot.clone(),
+            self.budget.clone(),
+            self.ledger.clone(),
+            self.outbox.clone(),
+            work.clone(),
+        );
+        let metrics = self.metrics;
+        let public = Public::new(self.config.server, intake, metrics.clone(), work.clone());
+        work.spawn(Arc::new(public).serve(self.public.0));
+        relay::start(&self.outbox, &work, RelaySettings::default());
+        let admin = Arc::new(Admin::new(metrics.clone(), self.health.clone()));
+        base.spawn(admin.serve(self.admin.0, base.clone()));
+        let check_up = CheckUp {
+            ledger: self.ledger.clone(),
+            publisher: self.publisher.clone(),
+            budget: self.budget,
+            metrics: metrics.clone(),
+            health: self.health.clone(),
+        };
+        base.spawn(check_up.run(base.clone()));
+        base.spawn(prune(self.ledger.clone(), metrics.clone(), base.clone()));
+        Running {
+            snapshot: self.snapshot,
+            ledger: self.ledger,
+            publisher: self.publisher,
+            metrics,
+            health: self.health,
+            work,
+            base,
+        }
+    }
+}
+
+impl Running {
+    /// Puts the endpoints of another configuration in force. Listeners, ledger and publisher stay.
+    pub fn reload(&self, config: &Config) -> Result<(), RouteError> {
+        let routes = Routes::build(config, Some(&self.snapshot.routes()))?;
+        info!(endpoints = routes.len(), "configuration reloaded");
+        self.snapshot.swap(routes);
+        self.metrics.reloads.with_label_values(&["ok"]).inc();
+        Ok(())
+    }
+
+    /// Counts a configuration that was not put in force.
+    pub fn reload_failed(&self) {
+        self.metrics.reloads.with_label_values(&["failed"]).inc();
+    }
+
+    /// Ends in order: not ready, no new connections, deliveries under way finished, owed signals
+    /// published as far as time allows, connections closed. Returns whether all of it was done
+    /// within `grace`; what was not is owed by the ledger.
+    pub async fn finish(self, grace: Duration) -> bool {
+        self.health.stopping();
+        let finished = self.work.finish(grace).await;
+        let closed = tokio::time::timeout(CLOSE, self.publisher.close())
+            .await
+            .is_ok();
+        let ended = self.base.finish(CLOSE).await;
+        self.ledger.close().await;
+        finished && closed && ended
+    }
+}
+
+/// Asks the parts how they are, for readiness and for the gauges.
+struct CheckUp {
+    ledger: Arc<dyn Ledger>,
+    publisher: Arc<dyn Publisher>,
+    budget: Budget,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+}
+
+impl CheckUp {
+    async fn run(self, drain: Drain) {
+        let mut was_ready = None;
+        let mut publisher = self.publisher.ready();
+        loop {
+            let publishing = *publisher.borrow_and_update();
+            self.health.publisher(publishing);
+            self.metrics.publisher_ready.set(i64::from(publishing));
+            self.metrics
+                .in_flight_bytes
+                .set(i64::try_from(self.budget.in_flight()).unwrap_or(i64::MAX));
+            let ready = self.ask_ledger(was_ready).await;
+            was_ready = Some(ready);
+            tokio::select! {
+                () = tokio::time::sleep(CHECK_UP) => {}
+                () = drain.stopping() => return,
+            }
+        }
+    }
+
+    /// Returns whether the ledger can be used; says so when that has changed.
+    async fn ask_ledger(&self, was_ready: Option<bool>) -> bool {
+        let answer = self.ledger.backlog().await;
+        let ready = answer.is_ok();
+        self.metrics.ledger_ready.set(i64::from(ready));
+        match answer {
+            Ok(backlog) => {
+                self.metrics.backlog(backlog);
+                self.health.ledger(Ok(()));
+                if was_ready == Some(false) {
+                    info!("ledger can be used again");
+                }
+            }
+            Err(error) => {
+                let why = explain(&error);
+                if was_ready != Some(false) {
+                    warn!(
+                        error = why,
+                        "ledger cannot be used: deliveries are answered with 503"
+                    );
+                }
+                self.health.ledger(Err(why));
+            }
+        }
+        ready
+    }
+}
+
+async fn prune(ledger: Arc<dyn Ledger>, metrics: Arc<Metrics>, drain: Drain) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(PRUNE) => {}
+            () = drain.stopping() => return,
+        }
+        match ledger.prune().await {
+            Ok(pruned) => metrics.pruned.inc_by(pruned),
+            Err(error) => warn!(error = explain(&error), "pruning failed; it is tried again"),
+        }
+    }
+}
+
+async fn listen(
+    key: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), AppError> {
+    let failed = |source| AppError::Bind {
+        key,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}

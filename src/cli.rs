@@ -1,0 +1,143 @@
+//! The command line: arguments, help, and exit codes.
+//!
+//! 0: done. 1: a negative answer, or it could not be done. 2: unusable input, such as a bad
+//! configuration or bad arguments.
+
+mod check;
+mod demo;
+mod paint;
+mod providers;
+mod send;
+mod serve;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
+
+use crate::config::ProcessEnvironment;
+use crate::config::secret::{self, Literals};
+use crate::provider::{Catalogue, Provider};
+use crate::telemetry::explain;
+
+/// The front door for webhooks: verifies, deduplicates, redacts, records and publishes them.
+#[derive(Debug, Parser)]
+#[command(name = "hookgate", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the gateway
+    Serve(ConfigFile),
+    /// Shows what the gateway does: sends it real signed, forged, repeated and replayed deliveries
+    Demo(demo::Arguments),
+    /// Checks a configuration, its secrets, the ledger and the broker; exits 0 only if it would serve
+    Check(ConfigFile),
+    /// Verifies one recorded delivery offline, and explains why it fails
+    Verify(verify::Arguments),
+    /// Signs a sample event, or a file, as a provider would, and sends it
+    Send(send::Arguments),
+    /// Lists, shows and tests the catalogue of providers
+    Providers(providers::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file (TOML; docs/CONFIGURATION.md lists its keys)
+    #[arg(long, value_name = "FILE", default_value = "hookgate.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command that the arguments name, and returns the exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Serve(file) => serve::run(&file.config),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Check(file) => check::run(&file.config),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Send(arguments) => send::run(&arguments),
+        Command::Providers(arguments) => providers::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(Failure { code, message }) => {
+            paint::complain(&message);
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Why a command did not do what was asked, in words for the person who asked.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// What was asked cannot be understood (exit code 2).
+    fn unusable(message: impl Into<String>) -> Self {
+        Self {
+            code: 2,
+            message: message.into(),
+        }
+    }
+
+    /// What was asked cannot be done (exit code 1).
+    fn failed(message: impl Into<String>) -> Self {
+        Self {
+            code: 1,
+            message: message.into(),
+        }
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::failed(explain(&error))
+    }
+}
+
+/// Finds a provider by name, suggesting the nearest ones.
+fn provider<'c>(
+    catalogue: &'c Catalogue,
+    name: &str,
+) -> Result<&'c std::sync::Arc<Provider>, Failure> {
+    catalogue.get(name).ok_or_else(|| {
+        let near = catalogue
+            .names()
+            .filter(|known| strsim::jaro_winkler(known, name) > 0.8)
+            .collect::<Vec<_>>();
+        let hint = if near.is_empty() {
+            "`hookgate providers` lists them".to_owned()
+        } else {
+            format!("did you mean {}?", near.join(" or "))
+        };
+        Failure::unusable(format!("there is no provider `{name}`; {hint}"))
+    })
+}
+
+/// Resolves secrets of offline commands, where a literal is allowed.
+fn secrets(texts: &[String]) -> Result<Vec<SecretString>, Failure> {
+    texts.iter().map(|text| secret_of(text)).collect()
+}
+
+fn secret_of(text: &str) -> Result<SecretString, Failure> {
+    let here = std::path::Path::new("");
+    secret::resolve(text, here, &ProcessEnvironment, Literals::Allowed)
+        .map(|resolved| resolved.secret)
+        .map_err(|error| Failure::unusable(format!("--secret {}", explain(&error))))
+}
+
+/// Starts the runtime of commands that need one.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
+}

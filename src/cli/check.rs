@@ -1,0 +1,107 @@
+//! `hookgate check`: would `serve` work with this configuration, here and now?
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::paint::{Colour, paint, say};
+use super::serve::load;
+use super::{Failure, runtime};
+use crate::config::Config;
+use crate::route::Routes;
+use crate::shutdown::Drain;
+use crate::telemetry::explain;
+use crate::{ledger, publisher};
+
+/// How long the broker may take to be there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
+    let config = load(path)?;
+    let routes =
+        Routes::build(&config, None).map_err(|error| Failure::unusable(explain(&error)))?;
+    good(
+        "configuration",
+        &format!("{} endpoint(s), every secret resolved", routes.len()),
+    );
+    for endpoint in &config.endpoints {
+        let of = format!(
+            "{} for tenant {}",
+            endpoint.provider.about.title, endpoint.tenant
+        );
+        let secrets = endpoint.secrets.len();
+        good(&endpoint.path, &format!("{of}, {secrets} secret(s)"));
+    }
+    for warning in &config.warnings {
+        say(&format!("{}  {warning}", paint(Colour::Yellow, "warn")));
+    }
+    let ready = runtime()?.block_on(probe(&config));
+    let verdict = if ready {
+        "this configuration would serve"
+    } else {
+        "it would not serve"
+    };
+    say(verdict);
+    Ok(if ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn probe(config: &Config) -> bool {
+    let ledger = probe_ledger(config).await;
+    let publisher = probe_publisher(config).await;
+    ledger && publisher
+}
+
+async fn probe_ledger(config: &Config) -> bool {
+    let opened = ledger::open(&config.ledger).await;
+    let result = match &opened {
+        Ok(ledger) => ledger.probe().await.map_err(|error| explain(&error)),
+        Err(error) => Err(explain(error)),
+    };
+    if let Ok(ledger) = opened {
+        ledger.close().await;
+    }
+    report("ledger", result)
+}
+
+async fn probe_publisher(config: &Config) -> bool {
+    let drain = Drain::new();
+    let result = match publisher::open(&config.publisher, &drain).await {
+        Ok(publisher) => {
+            let mut ready = publisher.ready();
+            // `probe` says why not; this only gives the connection its time.
+            let _ = tokio::time::timeout(PATIENCE, ready.wait_for(|ready| *ready)).await;
+            let result = publisher.probe().await.map_err(|error| explain(&error));
+            publisher.close().await;
+            result
+        }
+        Err(error) => Err(explain(&error)),
+    };
+    drain.finish(PATIENCE).await;
+    report("publisher", result)
+}
+
+fn report(part: &str, result: Result<Vec<String>, String>) -> bool {
+    match result {
+        Ok(findings) => {
+            for finding in &findings {
+                good(part, finding);
+            }
+            true
+        }
+        Err(why) => {
+            say(&format!("{}  {part}: {why}", paint(Colour::Red, "FAIL")));
+            false
+        }
+    }
+}
+
+fn good(what: &str, finding: &str) {
+    say(&format!(
+        "{}    {what}: {finding}",
+        paint(Colour::Green, "ok")
+    ));
+}

@@ -1,0 +1,136 @@
+//! `hookgate serve`: the gateway, from its configuration to its exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use super::{Failure, runtime};
+use crate::app::{App, Running};
+use crate::config::{Config, ProcessEnvironment};
+use crate::telemetry::{self, explain};
+
+/// How often the configuration and the files with secrets are looked at for changes.
+const LOOK: Duration = Duration::from_secs(5);
+
+pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
+    let config = load(path)?;
+    telemetry::start(config.server.log).map_err(|error| Failure::failed(error.to_string()))?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    runtime()?.block_on(serve(config, path))
+}
+
+/// Loads a configuration; all its problems are the message.
+pub(super) fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path, &ProcessEnvironment).map_err(|problems| {
+        Failure::unusable(format!("the configuration cannot be used\n{problems}"))
+    })
+}
+
+async fn serve(config: Config, path: &Path) -> Result<ExitCode, Failure> {
+    let mut ends = [
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    ];
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let grace = config.server.shutdown_grace;
+    let mut watch = Watch::new(&config);
+    let app = App::bind(config).await?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        public = %app.public_addr(),
+        admin = %app.admin_addr(),
+        "listening"
+    );
+    let running = app.spawn();
+    loop {
+        tokio::select! {
+            () = any(&mut ends) => break,
+            _ = hang_up.recv() => reload(&running, path, &mut watch).await,
+            () = tokio::time::sleep(LOOK) => {
+                if watch.changed() {
+                    reload(&running, path, &mut watch).await;
+                }
+            }
+        }
+    }
+    info!("draining");
+    if running.finish(grace).await {
+        info!("drained");
+        return Ok(ExitCode::SUCCESS);
+    }
+    error!("not drained in time; what is recorded and not published is owed by the ledger");
+    Ok(ExitCode::FAILURE)
+}
+
+async fn any([terminate, interrupt]: &mut [Signal; 2]) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Loads the configuration again and puts its endpoints in force; a bad one changes nothing.
+async fn reload(running: &Running, path: &Path, watch: &mut Watch) {
+    let file = path.to_owned();
+    let loaded = tokio::task::spawn_blocking(move || load(&file)).await;
+    let problem = match loaded {
+        Ok(Ok(config)) => {
+            *watch = Watch::new(&config);
+            for warning in &config.warnings {
+                warn!("{warning}");
+            }
+            match running.reload(&config) {
+                Ok(()) => return,
+                Err(error) => explain(&error),
+            }
+        }
+        Ok(Err(failure)) => {
+            watch.look_again();
+            failure.message
+        }
+        Err(error) => error.to_string(),
+    };
+    running.reload_failed();
+    error!(
+        problem,
+        "configuration not reloaded: the one in force stays"
+    );
+}
+
+/// Notices when one of the files behind a configuration changes.
+struct Watch {
+    files: Vec<PathBuf>,
+    seen: Vec<Option<(SystemTime, u64)>>,
+}
+
+impl Watch {
+    fn new(config: &Config) -> Self {
+        let mut watch = Self {
+            files: config.watched_files().to_vec(),
+            seen: Vec::new(),
+        };
+        watch.look_again();
+        watch
+    }
+
+    fn changed(&self) -> bool {
+        look(&self.files) != self.seen
+    }
+
+    fn look_again(&mut self) {
+        self.seen = look(&self.files);
+    }
+}
+
+fn look(files: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
+    let state = |file: &PathBuf| {
+        let metadata = file.metadata().ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    files.iter().map(state).collect()
+}

@@ -1,0 +1,328 @@
+//! What became of a delivery: the only table of statuses, reason words and answers.
+//!
+//! The last step of the way of a delivery. The operator learns the precise reason from the metric,
+//! the log line and `hookgate verify`; the caller learns a status and nothing else.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::ledger::LedgerError;
+use crate::outbox::Publication;
+use crate::provider::Provider;
+use crate::signal::SignalId;
+
+/// What became of one delivery that was not rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// At least one event was new and is recorded.
+    Accepted {
+        /// Whether the broker has confirmed all of them, or will be told later.
+        publication: Publication,
+        /// The signals of the delivery's events, new and known, in order.
+        signals: Vec<SignalId>,
+        /// How many were new under an id already taken by other content.
+        id_conflicts: usize,
+    },
+    /// Every event was known under the same id.
+    Duplicate(Vec<SignalId>),
+    /// The signed content was known under another, unsigned id.
+    Replayed(Vec<SignalId>),
+    /// The endpoint's event type allow list leaves it out.
+    Filtered,
+    /// It was an ownership check of the provider's.
+    Handshake(Reply),
+}
+
+/// The answer to a handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The media type of the body, if the provider wants one named.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: String,
+}
+
+impl Outcome {
+    /// Returns the word for metrics, logs and the `Hookgate-Outcome` header.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Duplicate(_) => "duplicate",
+            Self::Replayed(_) => "replayed",
+            Self::Filtered => "filtered",
+            Self::Handshake(_) => "handshake",
+        }
+    }
+
+    /// Returns the reason word: how far an accepted delivery has come; empty for the others.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Accepted {
+                publication: Publication::Confirmed,
+                ..
+            } => "confirmed",
+            Self::Accepted { .. } => "buffered",
+            _ => "",
+        }
+    }
+
+    /// Returns the signals of the delivery's events.
+    pub fn signals(&self) -> &[SignalId] {
+        match self {
+            Self::Accepted { signals, .. } | Self::Duplicate(signals) | Self::Replayed(signals) => {
+                signals
+            }
+            Self::Filtered | Self::Handshake(_) => &[],
+        }
+    }
+}
+
+/// Why a delivery was rejected.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected {
+    /// No endpoint has this path.
+    #[error("no endpoint has this path")]
+    UnknownEndpoint,
+    /// The endpoint's provider does not send with this method.
+    #[error("method {0} is not what this provider sends")]
+    Method(http::Method),
+    /// The caller's address is not on the endpoint's allow list.
+    #[error("caller {0} is not on the endpoint's allow list")]
+    IpDenied(std::net::IpAddr),
+    /// The endpoint or its tenant has used up its rate.
+    #[error("{scope} sends faster than its rate; room again in {retry_after:?}")]
+    RateLimited {
+        /// `endpoint` or `tenant`.
+        scope: &'static str,
+        /// When there is room again.
+        retry_after: Duration,
+    },
+    /// The endpoint is disabled for good.
+    #[error("endpoint is disabled")]
+    Disabled,
+    /// The endpoint is paused.
+    #[error("endpoint is paused")]
+    Paused,
+    /// The body is over the endpoint's limit.
+    #[error("body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The body did not arrive in time, or the connection broke off.
+    #[error("body did not arrive whole within {0:?}")]
+    BodyTimeout(Duration),
+    /// The body is not what its content type says, or is empty.
+    #[error("body is malformed: {0}")]
+    BodyMalformed(String),
+    /// The scheme cannot be applied to this content type.
+    #[error("content type `{0}` is not one that this scheme signs")]
+    ContentType(String),
+    /// A header, parameter or field that carries the proof is absent.
+    #[error("{0} is missing")]
+    SignatureMissing(String),
+    /// The proof cannot be decoded.
+    #[error("{0}")]
+    SignatureMalformed(String),
+    /// No tag matches any secret.
+    #[error("no tag matches any of {secrets} secret(s)")]
+    SignatureMismatch {
+        /// How many secrets were tried.
+        secrets: usize,
+    },
+    /// The proof is there more than once, so that readers could disagree.
+    #[error("{0} appears more than once")]
+    SignatureAmbiguous(String),
+    /// The signed timestamp is absent.
+    #[error("{0} is missing")]
+    TimestampMissing(String),
+    /// The signed timestamp is not a time.
+    #[error("{0} is not a timestamp")]
+    TimestampMalformed(String),
+    /// The delivery was signed too long ago.
+    #[error("signed {age} s ago, tolerance is {tolerance} s")]
+    TimestampStale {
+        /// Age in seconds.
+        age: i64,
+        /// Tolerance in seconds.
+        tolerance: i64,
+    },
+    /// The delivery was signed too far in the future.
+    #[error("signed {ahead} s in the future, tolerance is {tolerance} s")]
+    TimestampFuture {
+        /// How far ahead, in seconds.
+        ahead: i64,
+        /// Tolerance in seconds.
+        tolerance: i64,
+    },
+    /// No configured token is the one that was sent.
+    #[error("token is none of the {secrets} configured")]
+    TokenInvalid {
+        /// How many secrets were tried.
+        secrets: usize,
+    },
+    /// A limit of this process is reached.
+    #[error("{0} is at its limit")]
+    Overloaded(&'static str),
+    /// The ledger cannot record.
+    #[error("ledger cannot record")]
+    LedgerUnavailable(#[from] LedgerError),
+    /// A fault of our own.
+    #[error("internal fault: {0}")]
+    Internal(&'static str),
+}
+
+impl Rejected {
+    /// The status for the caller and the reason word for metrics and logs.
+    ///
+    /// Faults of our own are 5xx, because vendors disable an endpoint for good after some 4xx.
+    pub fn answer(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::UnknownEndpoint => (StatusCode::NOT_FOUND, "unknown_endpoint"),
+            Self::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method"),
+            Self::IpDenied(_) => (StatusCode::FORBIDDEN, "ip_denied"),
+            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::Disabled => (StatusCode::GONE, "disabled"),
+            Self::Paused => (StatusCode::SERVICE_UNAVAILABLE, "paused"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyTimeout(_) => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            Self::BodyMalformed(_) => (StatusCode::BAD_REQUEST, "body_malformed"),
+            Self::ContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type"),
+            Self::SignatureMissing(_) => (StatusCode::UNAUTHORIZED, "signature_missing"),
+            Self::SignatureMalformed(_) => (StatusCode::UNAUTHORIZED, "signature_malformed"),
+            Self::SignatureMismatch { .. } => (StatusCode::UNAUTHORIZED, "signature_mismatch"),
+            Self::SignatureAmbiguous(_) => (StatusCode::UNAUTHORIZED, "signature_ambiguous"),
+            Self::TimestampMissing(_) => (StatusCode::UNAUTHORIZED, "timestamp_missing"),
+            Self::TimestampMalformed(_) => (StatusCode::UNAUTHORIZED, "timestamp_malformed"),
+            Self::TimestampStale { .. } => (StatusCode::UNAUTHORIZED, "timestamp_stale"),
+            Self::TimestampFuture { .. } => (StatusCode::UNAUTHORIZED, "timestamp_future"),
+            Self::TokenInvalid { .. } => (StatusCode::UNAUTHORIZED, "token_invalid"),
+            Self::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::LedgerUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// Returns the reason word alone.
+    pub fn reason(&self) -> &'static str {
+        self.answer().1
+    }
+
+    /// How long the caller should wait before it tries again, where trying again can help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } => Some(*retry_after),
+            Self::Overloaded(_) => Some(Duration::from_secs(1)),
+            Self::LedgerUnavailable(_) => Some(Duration::from_secs(5)),
+            Self::Paused => Some(Duration::from_secs(60)),
+            _ => None,
+        }
+    }
+}
+
+/// Tells the caller what became of a delivery of `provider`, which is known unless no endpoint was
+/// found. A rejection is a status and an empty body, the same for every reason of one status.
+pub fn answer(
+    result: &Result<Outcome, Rejected>,
+    provider: Option<&Provider>,
+) -> Response<Full<Bytes>> {
+    match result {
+        Ok(outcome) => accept(outcome, provider),
+        Err(rejected) => refuse(rejected, provider),
+    }
+}
+
+fn accept(outcome: &Outcome, provider: Option<&Provider>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = provider.map_or(StatusCode::OK, |provider| provider.success);
+    if let Outcome::Handshake(reply) = outcome {
+        *response.status_mut() = reply.status;
+        *response.body_mut() = Full::new(Bytes::from(reply.body.clone()));
+        if let Some(content_type) = &reply.content_type {
+            set(&mut response, CONTENT_TYPE, content_type);
+        }
+        set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    }
+    set(&mut response, HOOKGATE_OUTCOME, outcome.word());
+    let signals: Vec<String> = outcome.signals().iter().map(ToString::to_string).collect();
+    if !signals.is_empty() {
+        set(&mut response, HOOKGATE_SIGNAL, &signals.join(","));
+    }
+    response
+}
+
+fn refuse(rejected: &Rejected, provider: Option<&Provider>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let retries_429 = provider.is_some_and(|provider| provider.retries_429);
+    *response.status_mut() = match rejected.answer().0 {
+        // A vendor that takes 429 for a failure for good must be told that the fault is ours.
+        StatusCode::TOO_MANY_REQUESTS if !retries_429 => StatusCode::SERVICE_UNAVAILABLE,
+        status => status,
+    };
+    if let Some(wait) = rejected.retry_after() {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        set(&mut response, RETRY_AFTER, &seconds.max(1).to_string());
+    }
+    if let (Rejected::Method(_), Some(provider)) = (rejected, provider) {
+        let methods: Vec<&str> = provider.methods.iter().map(http::Method::as_str).collect();
+        set(&mut response, http::header::ALLOW, &methods.join(", "));
+    }
+    response
+}
+
+const HOOKGATE_OUTCOME: HeaderName = HeaderName::from_static("hookgate-outcome");
+const HOOKGATE_SIGNAL: HeaderName = HeaderName::from_static("hookgate-signal");
+
+fn set(response: &mut Response<Full<Bytes>>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_faults_are_5xx_and_say_when_to_retry() {
+        let ledger = LedgerError::Corrupt("x".into());
+        for fault in [
+            Rejected::LedgerUnavailable(ledger),
+            Rejected::Overloaded("x"),
+        ] {
+            assert!(fault.answer().0.is_server_error());
+            assert!(fault.retry_after().is_some());
+        }
+    }
+
+    #[test]
+    fn every_bad_signature_looks_the_same_to_the_caller() {
+        let faults = [
+            Rejected::SignatureMissing("x".into()),
+            Rejected::SignatureMismatch { secrets: 1 },
+            Rejected::TimestampStale {
+                age: 1,
+                tolerance: 1,
+            },
+            Rejected::TokenInvalid { secrets: 1 },
+        ];
+        assert!(
+            faults
+                .iter()
+                .all(|fault| fault.answer().0 == StatusCode::UNAUTHORIZED)
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! Finds the endpoint of a delivery, and keeps everything an endpoint's deliveries need compiled.
+//!
+//! The step `route` of the way of a delivery. The table is immutable: a reload builds a new one and
+//! swaps it in whole ([`crate::config::snapshot`]), and deliveries under way finish with theirs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::config::{Config, Endpoint, Rate, State};
+use crate::limits::Bucket;
+use crate::outcome::Rejected;
+use crate::redact::{Redactor, RuleError, Rules};
+use crate::signal;
+
+/// One endpoint with all that its deliveries need.
+#[derive(Debug)]
+pub struct Route {
+    /// The endpoint as configured.
+    pub endpoint: Arc<Endpoint>,
+    /// The CloudEvents source of its signals.
+    pub source: String,
+    /// What is taken out of its events.
+    pub redactor: Redactor,
+    rate: Option<Arc<Bucket>>,
+    tenant_rate: Option<Arc<Bucket>>,
+}
+
+/// Every endpoint, by path.
+#[derive(Debug, Default)]
+pub struct Routes {
+    by_path: HashMap<String, Arc<Route>>,
+    /// How long a repeat of an event is recognised.
+    pub dedupe_window: Duration,
+    /// The same where no signed timestamp bounds a replay.
+    pub replay_window: Duration,
+}
+
+/// An endpoint whose redaction rules cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+#[error("endpoint `{endpoint}`: redaction rules cannot be used")]
+pub struct RouteError {
+    endpoint: Arc<str>,
+    #[source]
+    source: RuleError,
+}
+
+impl Routes {
+    /// Compiles the endpoints of a configuration. Buckets of `previous` go on where their rate is
+    /// the same, so that a reload fills none.
+    pub fn build(config: &Config, previous: Option<&Self>) -> Result<Self, RouteError> {
+        let mut tenants: HashMap<Arc<str>, Arc<Bucket>> = HashMap::new();
+        let mut by_path = HashMap::with_capacity(config.endpoints.len());
+        for endpoint in &config.endpoints {
+            let known = previous.and_then(|routes| routes.of_endpoint(&endpoint.id));
+            let tenant_rate = config.tenant_rate.map(|rate| {
+                let earlier = known.and_then(|route| route.tenant_rate.as_ref());
+                let bucket = tenants.entry(endpoint.tenant.clone());
+                bucket.or_insert_with(|| bucket_for(rate, earlier)).clone()
+            });
+            let rate = endpoint
+                .rate
+                .map(|rate| bucket_for(rate, known.and_then(|route| route.rate.as_ref())));
+            let route = Route {
+                source: signal::source(&endpoint.tenant, &endpoint.id),
+                redactor: redactor(endpoint)?,
+                rate,
+                tenant_rate,
+                endpoint: endpoint.clone(),
+            };
+            by_path.insert(endpoint.path.clone(), Arc::new(route));
+        }
+        let (dedupe_window, replay_window) = (config.dedupe_window, config.replay_window);
+        Ok(Self {
+            by_path,
+            dedupe_window,
+            replay_window,
+        })
+    }
+
+    /// Finds the endpoint of a path.
+    pub fn find(&self, path: &str) -> Result<&Arc<Route>, Rejected> {
+        self.by_path.get(path).ok_or(Rejected::UnknownEndpoint)
+    }
+
+    /// Returns how many endpoints there are.
+    pub fn len(&self) -> usize {
+        self.by_path.len()
+    }
+
+    /// Tells whether there is no endpoint.
+    pub fn is_empty(&self) -> bool {
+        self.by_path.is_empty()
+    }
+
+    fn of_endpoint(&self, id: &str) -> Option<&Arc<Route>> {
+        self.by_path
+            .values()
+            .find(|route| *route.endpoint.id == *id)
+    }
+}
+
+impl Route {
+    /// Tells whether the endpoint takes deliveries with this method at the moment.
+    pub fn check_open(&self, method: &Method) -> Result<(), Rejected> {
+        match self.endpoint.state {
+            State::Active if self.endpoint.provider.methods.contains(method) => Ok(()),
+            State::Active => Err(Rejected::Method(method.clone())),
+            State::Paused => Err(Rejected::Paused),
+            State::Disabled => Err(Rejected::Disabled),
+        }
+    }
+
+    /// Takes one delivery off the endpoint's rate and its tenant's.
+    pub fn check_rate(&self) -> Result<(), Rejected> {
+        let scopes = [("endpoint", &self.rate), ("tenant", &self.tenant_rate)];
+        for (scope, bucket) in scopes {
+            if let Some(bucket) = bucket {
+                bucket.take(scope)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether the endpoint's allow list admits an event type; an empty list admits all.
+    pub fn admits(&self, event_type: &str) -> bool {
+        let events = &self.endpoint.events;
+        events.is_empty() || events.iter().any(|pattern| pattern.matches(event_type))
+    }
+}
+
+fn bucket_for(rate: Rate, earlier: Option<&Arc<Bucket>>) -> Arc<Bucket> {
+    match earlier {
+        Some(bucket) if bucket.rate() == rate => bucket.clone(),
+        _ => Arc::new(Bucket::new(rate)),
+    }
+}
+
+fn redactor(endpoint: &Endpoint) -> Result<Redactor, RouteError> {
+    let rules = Rules {
+        keys: endpoint.redact.keys.clone(),
+        paths: endpoint.redact.paths.clone(),
+        sensitive: endpoint.provider.sensitive.clone(),
+        keep: endpoint.redact.keep.clone(),
+        secrets: endpoint.secrets.clone(),
+    };
+    Redactor::new(&rules).map_err(|source| RouteError {
+        endpoint: endpoint.id.clone(),
+        source,
+    })
+}

@@ -1,0 +1,213 @@
+//! The public listener: accepts connections, reads requests, and answers them.
+//!
+//! The steps `accept` and `answer` of the way of a delivery; everything between is
+//! [`crate::intake`]. Bounds here: connections, header bytes and count, time for headers, streams of
+//! an HTTP/2 connection.
+
+mod caller;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{debug, warn};
+
+use crate::clock;
+use crate::config::Server as Settings;
+use crate::intake::{Head, Intake, Taken};
+use crate::metrics::Metrics;
+use crate::outcome::{self, Rejected};
+use crate::shutdown::Drain;
+use crate::telemetry;
+
+/// Most headers of a request.
+const MAX_HEADERS: usize = 100;
+/// Most bytes of a request's headers.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+/// Most requests under way on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+/// Connections over the cap that are told so at once; more are closed without a word.
+const MAX_TURNED_AWAY: usize = 64;
+/// How long a connection that is turned away may take to hear it.
+const TURN_AWAY: Duration = Duration::from_secs(1);
+/// How long to wait when the system has no more sockets to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every connection needs.
+#[derive(Debug)]
+pub struct Public {
+    settings: Settings,
+    intake: Intake,
+    metrics: Arc<Metrics>,
+    drain: Drain,
+    places: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
+}
+
+impl Public {
+    /// Prepares the public listener; its connections belong to `drain`.
+    pub fn new(settings: Settings, intake: Intake, metrics: Arc<Metrics>, drain: Drain) -> Self {
+        let places = settings.max_connections.min(Semaphore::MAX_PERMITS);
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
+            settings,
+            intake,
+            metrics,
+            drain,
+        }
+    }
+
+    /// Accepts connections until the drain begins, then lets those under way finish.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let graceful = GracefulShutdown::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.accept(stream, peer, &graceful),
+                    Err(error) => {
+                        warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                () = self.drain.stopping() => break,
+            }
+        }
+        drop(listener);
+        graceful.shutdown().await;
+    }
+
+    fn accept(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, graceful: &GracefulShutdown) {
+        // Answers are small: waiting to fill a segment would only delay them.
+        let _ = stream.set_nodelay(true);
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.turn_away(stream);
+            return;
+        };
+        let public = self.clone();
+        let service = service_fn(move |request| {
+            let public = public.clone();
+            async move { Ok::<_, std::convert::Infallible>(public.answer(request, peer.ip()).await) }
+        });
+        let builder = builder(&self.settings);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection.into_owned());
+        let metrics = self.metrics.clone();
+        self.drain.spawn(async move {
+            let _place: OwnedSemaphorePermit = place;
+            metrics.connections.inc();
+            if let Err(error) = connection.await {
+                debug!(%error, "a connection ended early");
+            }
+            metrics.connections.dec();
+        });
+    }
+
+    /// Tells a connection over the cap to come again, without reading its request.
+    fn turn_away(&self, mut stream: TcpStream) {
+        let rejected = Rejected::Overloaded("the number of connections");
+        self.metrics
+            .delivery("", "", ("rejected", rejected.reason()), Duration::ZERO);
+        let Ok(place) = self.turned_away.clone().try_acquire_owned() else {
+            return;
+        };
+        self.drain.spawn(async move {
+            let _place = place;
+            let answer = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
+                Connection: close\r\nContent-Length: 0\r\n\r\n";
+            let told = async {
+                stream.write_all(answer).await?;
+                stream.shutdown().await
+            };
+            let _ = tokio::time::timeout(TURN_AWAY, told).await;
+        });
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
+        let began = clock::instant();
+        let (parts, body) = request.into_parts();
+        let (taken, traceparent) = match telemetry::traceparent() {
+            Ok(traceparent) => {
+                let head = self.head(parts, peer, traceparent.clone());
+                (self.intake.take(head, body).await, traceparent)
+            }
+            Err(rejected) => (
+                Taken {
+                    route: None,
+                    bytes: 0,
+                    result: Err(rejected),
+                },
+                String::new(),
+            ),
+        };
+        let endpoint = taken.route.as_ref().map(|route| &route.endpoint);
+        let provider = endpoint.map(|endpoint| endpoint.provider.as_ref());
+        let response = outcome::answer(&taken.result, provider);
+        let took = clock::instant().saturating_duration_since(began);
+        telemetry::delivery(&taken, &traceparent, response.status().as_u16(), took);
+        self.count(&taken, took);
+        response
+    }
+
+    fn head(&self, parts: http::request::Parts, peer: IpAddr, traceparent: String) -> Head {
+        let caller = caller::address(&self.settings.trusted_proxies, peer, &parts.headers);
+        let url = caller::public_url(&self.settings, peer, &parts);
+        Head {
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            url,
+            headers: parts.headers,
+            caller,
+            received: clock::now(),
+            traceparent,
+        }
+    }
+
+    fn count(&self, taken: &Taken, took: Duration) {
+        let endpoint = taken.route.as_ref().map(|route| &route.endpoint);
+        let id = endpoint.map_or("", |endpoint| &*endpoint.id);
+        let provider = endpoint.map_or("", |endpoint| &*endpoint.provider.name);
+        let words = match &taken.result {
+            Ok(outcome) => (outcome.word(), outcome.reason()),
+            Err(rejected) => ("rejected", rejected.reason()),
+        };
+        self.metrics.delivery(id, provider, words, took);
+        if let Ok(outcome::Outcome::Accepted { id_conflicts, .. }) = &taken.result
+            && *id_conflicts > 0
+        {
+            self.metrics
+                .id_conflicts
+                .with_label_values(&[id])
+                .inc_by(*id_conflicts as u64);
+        }
+    }
+}
+
+fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEADER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES as u32)
+        .keep_alive_interval(settings.header_timeout)
+        .keep_alive_timeout(settings.header_timeout);
+    builder
+}
