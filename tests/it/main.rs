@@ -1,0 +1,7 @@
+//! What drives real servers and the real binary.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod ledger;
+mod outbox;
+mod publisher;
+mod support;

@@ -1,0 +1,111 @@
+//! A TCP proxy in front of a server, through which a test can break the way to it.
+
+use std::net::Ipv4Addr;
+
+use tokio::io::copy;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What the proxy does with connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Passes bytes on.
+    Open,
+    /// Breaks connections off and accepts none.
+    Cut,
+    /// Keeps connections and passes nothing on.
+    Frozen,
+}
+
+/// A proxy on a port of its own. It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    port: u16,
+    way: watch::Sender<Way>,
+    _tasks: JoinSet<()>,
+}
+
+impl Proxy {
+    /// Starts a proxy that passes everything on to a local port.
+    pub(crate) async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let way = watch::Sender::new(Way::Open);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run(Some(listener), port, server, way.subscribe()));
+        Self {
+            port,
+            way,
+            _tasks: tasks,
+        }
+    }
+
+    /// Returns the port to connect to.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Breaks all connections off and refuses new ones.
+    pub(crate) fn cut(&self) {
+        self.way.send_replace(Way::Cut);
+    }
+
+    /// Holds everything back, as a server does that hangs.
+    pub(crate) fn freeze(&self) {
+        self.way.send_replace(Way::Frozen);
+    }
+
+    /// Passes everything on again.
+    pub(crate) fn mend(&self) {
+        self.way.send_replace(Way::Open);
+    }
+}
+
+async fn run(
+    mut listener: Option<TcpListener>,
+    port: u16,
+    server: u16,
+    mut way: watch::Receiver<Way>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let now = *way.borrow_and_update();
+        if now == Way::Cut {
+            listener = None;
+            connections.abort_all();
+        } else if listener.is_none() {
+            listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.ok();
+        }
+        tokio::select! {
+            changed = way.changed() => if changed.is_err() { return },
+            Some(client) = accept(listener.as_ref()) => {
+                connections.spawn(pass_on(client, server, way.clone()));
+            }
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
+    Some(listener?.accept().await.ok()?.0)
+}
+
+async fn pass_on(mut client: TcpStream, server: u16, mut way: watch::Receiver<Way>) {
+    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await else {
+        return;
+    };
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    loop {
+        let mut frozen = way.clone();
+        tokio::select! {
+            biased;
+            _ = frozen.wait_for(|way| *way == Way::Frozen) => {}
+            _ = copy(&mut from_client, &mut to_server) => return,
+            _ = copy(&mut from_server, &mut to_client) => return,
+        }
+        if way.wait_for(|way| *way == Way::Open).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A private Redis server: a real one, on a free port, in a directory of its own.
+//!
+//! It ends with the value that started it, and with the test process, however that ends: a shell holds
+//! the server and kills it when the pipe from the test is closed.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use hookgate::clock;
+use tempfile::TempDir;
+
+use super::DEADLINE;
+
+/// Runs `$0 "$@"` until standard input is closed, and prints its process id first.
+const KEEPER: &str =
+    r#""$0" "$@" >/dev/null & pid=$!; echo $pid; cat >/dev/null; kill -9 $pid; wait $pid"#;
+
+/// How a server is started.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Every write is on disk before it is answered, and survives [`Redis::stop`].
+    pub(crate) append_only: bool,
+    /// The most memory it may use, as in `10mb`.
+    pub(crate) max_memory: Option<&'static str>,
+    /// The password that clients must give.
+    pub(crate) password: Option<&'static str>,
+    /// A Redis Cluster of one node that owns every slot: keys of different slots in one command or
+    /// script are refused.
+    pub(crate) cluster: bool,
+}
+
+/// A running Redis server. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    port: u16,
+    dir: TempDir,
+    options: Options,
+    keeper: Option<Child>,
+    pid: String,
+}
+
+impl Redis {
+    /// Starts a server that keeps nothing on disk.
+    pub(crate) fn start() -> Self {
+        Self::with(Options::default())
+    }
+
+    /// Starts a server and waits until it answers.
+    pub(crate) fn with(options: Options) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut redis = Self {
+            port: 0,
+            dir,
+            options,
+            keeper: None,
+            pid: String::new(),
+        };
+        // Somebody else may take a free port first.
+        let started = (0..5).any(|_| {
+            redis.port = free_port();
+            redis.run()
+        });
+        assert!(started, "redis-server does not start: {}", redis.log());
+        if redis.options.cluster {
+            redis.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+            redis.wait("the cluster is not ready", |redis| {
+                redis.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+            });
+        }
+        redis
+    }
+
+    /// The port it listens on, on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its URL, with the password if it has one.
+    pub(crate) fn url(&self) -> String {
+        let user = self
+            .options
+            .password
+            .map(|password| format!(":{password}@"))
+            .unwrap_or_default();
+        format!("redis://{user}127.0.0.1:{}", self.port)
+    }
+
+    /// Kills the server, as a crash would. Does nothing where it is not running.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            drop(keeper.stdin.take());
+            keeper.wait().unwrap();
+        }
+    }
+
+    /// Starts a stopped server again, on the same port and with what it kept on disk.
+    pub(crate) fn start_again(&mut self) {
+        self.stop();
+        assert!(
+            self.run(),
+            "redis-server does not start again: {}",
+            self.log()
+        );
+    }
+
+    /// Stops the server's process: connections stay open and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a frozen server go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Runs one command with `redis-cli` and returns what it prints.
+    pub(crate) fn cli(&self, command: &[&str]) -> String {
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-p", &self.port.to_string()]).args(command);
+        if let Some(password) = self.options.password {
+            cli.env("REDISCLI_AUTH", password);
+        }
+        let output = cli.output().expect("redis-cli is installed");
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
+    }
+
+    /// How many times a command was called since the server started, scripts' own calls included.
+    pub(crate) fn calls_of(&self, command: &str) -> u64 {
+        let stats = self.cli(&["INFO", "commandstats"]);
+        let line = stats.lines().find_map(|line| {
+            line.strip_prefix("cmdstat_")?
+                .strip_prefix(command)?
+                .strip_prefix(":calls=")
+        });
+        line.and_then(|line| line.split(',').next())
+            .map_or(0, |calls| calls.parse().unwrap())
+    }
+
+    /// Runs the server and tells whether it answers.
+    fn run(&mut self) -> bool {
+        let mut keeper = Command::new("sh");
+        keeper
+            .args(["-c", KEEPER, "redis-server"])
+            .args(self.arguments());
+        let mut keeper = keeper
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.pid.clear();
+        let mut output = BufReader::new(keeper.stdout.take().unwrap());
+        output.read_line(&mut self.pid).unwrap();
+        self.keeper = Some(keeper);
+        self.wait("redis-server does not answer", |redis| {
+            redis.answers() || redis.has_failed()
+        });
+        let failed = self.has_failed();
+        if failed {
+            self.stop();
+        }
+        !failed
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let dir = self.dir.path().display();
+        let mut text = format!(
+            "--port {} --bind 127.0.0.1 --dir {dir} --logfile {dir}/log",
+            self.port
+        );
+        text += " --pidfile /dev/null --daemonize no";
+        if self.options.append_only {
+            text += " --appendonly yes --appendfsync always";
+        }
+        if let Some(bytes) = self.options.max_memory {
+            text += &format!(" --maxmemory {bytes} --maxmemory-policy noeviction");
+        }
+        if let Some(password) = self.options.password {
+            text += &format!(" --requirepass {password}");
+        }
+        if self.options.cluster {
+            text += " --cluster-enabled yes --cluster-config-file nodes.conf";
+        }
+        let mut arguments: Vec<_> = text.split(' ').map(str::to_owned).collect();
+        arguments.extend(["--save".to_owned(), String::new()]);
+        arguments
+    }
+
+    /// Tells whether it answers `PING`, be it by asking for the password.
+    fn answers(&self) -> bool {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+            stream.write_all(b"PING\r\n")?;
+            let mut answer = [0; 7];
+            stream.read_exact(&mut answer)?;
+            Ok(String::from_utf8_lossy(&answer).into_owned())
+        };
+        ask().is_ok_and(|answer| matches!(&*answer, "+PONG\r\n" | "-NOAUTH"))
+    }
+
+    /// Tells whether this run of the server could not take its port.
+    fn has_failed(&self) -> bool {
+        self.log().contains("Failed listening on port")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([signal, self.pid.trim()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    fn wait(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let begun = clock::instant();
+        while !done(self) {
+            assert!(begun.elapsed() < DEADLINE, "{what}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Finds a free port that leaves room for a cluster's second port, 10000 above it.
+fn free_port() -> u16 {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        if port < 55_000 {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs what the tests need beside Rust: Redis, RabbitMQ and a Python with an AMQP client. The
+# tests start servers of their own, on ports of their own. Silent where nothing is missing.
+set -eu
+cd "$(dirname "$0")/.."
+
+missing=
+need() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+need redis-server test -x /usr/bin/redis-server
+# Not the wrapper in /usr/sbin: the tests start the script it wraps, as whoever they run as.
+need rabbitmq-server test -x /usr/lib/rabbitmq/bin/rabbitmq-server
+need python3-venv python3 -c 'import ensurepip, venv'
+
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "setup.sh: the tests need$missing as Debian packages them, and apt-get is not here" >&2
+        exit 1
+    elif [ "$(id -u)" = 0 ]; then
+        as_root=
+    elif sudo -n true 2>/dev/null; then
+        as_root=sudo
+    else
+        echo "setup.sh: the tests need$missing, and neither root nor sudo without a password is at hand; run" >&2
+        echo "  apt-get update && apt-get install --no-install-recommends$missing" >&2
+        exit 1
+    fi
+    echo "setup.sh: installing$missing"
+    $as_root apt-get update -qq
+    # shellcheck disable=SC2086 # a list of packages, or nothing
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $missing >/dev/null
+fi
+
+./deploy/tools.sh tests/requirements.txt
