@@ -87,7 +87,6 @@ impl Intake {
     pub async fn take<B>(&self, head: Head, body: B) -> Taken
     where
         B: http_body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let routes = self.snapshot.routes();
         let mut taken = Taken {
@@ -111,7 +110,6 @@ impl Intake {
     ) -> Result<Outcome, Rejected>
     where
         B: http_body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let route = routes.find(&head.path)?;
         *taken_by = Some(route.clone());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -98,64 +98,60 @@ impl Budget {
 
     /// Receives a body of at most `limit` bytes within the time and the budget there is.
     ///
-    /// A body that announces its length pays for it at once; one that does not pays for `limit`,
-    /// so that no body can outgrow what was set aside for it.
+    /// A body pays for its bytes as they arrive and not for those it announces, so that a caller
+    /// who announces much and sends nothing keeps nobody else out.
     pub async fn receive<B>(&self, body: B, limit: usize) -> Result<Received, Rejected>
     where
         B: http_body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let announced = body.size_hint();
-        if announced.lower() > limit as u64 {
+        if body.size_hint().lower() > limit as u64 {
             return Err(Rejected::BodyTooLarge { limit });
         }
-        let bytes = announced
-            .upper()
-            .map_or(limit, |upper| usize::try_from(upper).unwrap_or(limit));
-        let share = self.reserve(bytes.min(limit))?;
-        let received = tokio::time::timeout(self.body_timeout, collect(body, limit));
-        let body = received
+        let received = tokio::time::timeout(self.body_timeout, self.collect(body, limit));
+        received
             .await
-            .map_err(|_| Rejected::BodyTimeout(self.body_timeout))??;
-        Ok(Received { body, share })
+            .map_err(|_| Rejected::BodyTimeout(self.body_timeout))?
     }
 
-    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Rejected> {
-        let grains = u32::try_from(bytes.max(LEAST_BYTES).div_ceil(GRAIN)).unwrap_or(u32::MAX);
+    async fn collect<B>(&self, body: B, limit: usize) -> Result<Received, Rejected>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let mut body = std::pin::pin!(body);
+        let mut share = self.reserve(LEAST_BYTES / GRAIN)?;
+        let mut whole = Bytes::new();
+        let mut parts = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let broken = "the connection broke off before its end";
+            let frame = frame.map_err(|_| Rejected::BodyMalformed(broken.to_owned()))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let size = whole.len() + parts.len() + data.len();
+            if size > limit {
+                return Err(Rejected::BodyTooLarge { limit });
+            }
+            let missing = size.div_ceil(GRAIN).saturating_sub(share.num_permits());
+            share.merge(self.reserve(missing)?);
+            // Most bodies come in one piece, which then is not copied.
+            if size == data.len() {
+                whole = data;
+            } else {
+                parts.extend_from_slice(&std::mem::take(&mut whole));
+                parts.extend_from_slice(&data);
+            }
+        }
+        if !parts.is_empty() {
+            whole = parts.freeze();
+        }
+        Ok(Received { body: whole, share })
+    }
+
+    fn reserve(&self, grains: usize) -> Result<OwnedSemaphorePermit, Rejected> {
+        let grains = u32::try_from(grains).unwrap_or(u32::MAX);
         let share = self.permits.clone().try_acquire_many_owned(grains);
         share.map_err(|_| Rejected::Overloaded("the budget of bytes in flight"))
     }
-}
-
-async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Rejected>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let mut body = std::pin::pin!(Limited::new(body, limit));
-    let mut first: Option<Bytes> = None;
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                Rejected::BodyTooLarge { limit }
-            } else {
-                Rejected::BodyMalformed("the connection broke off before its end".to_owned())
-            }
-        })?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        match first.take() {
-            None if rest.is_empty() => first = Some(data),
-            None => rest.extend_from_slice(&data),
-            Some(earlier) => {
-                rest.extend_from_slice(&earlier);
-                rest.extend_from_slice(&data);
-            }
-        }
-    }
-    Ok(first.unwrap_or_else(|| rest.freeze()))
 }
 
 #[cfg(test)]
@@ -199,6 +195,23 @@ mod tests {
         assert!(matches!(refused, Err(Rejected::Overloaded(_))));
         drop(held);
         assert!(budget.receive(body(), 4096).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_in_pieces_is_put_together_and_bounded() {
+        let pieces = |count: usize| {
+            let frame =
+                || Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"ab")));
+            let frames: Vec<_> = (0..count).map(|_| frame()).collect();
+            http_body_util::StreamBody::new(futures_util::stream::iter(frames))
+        };
+        let budget = budget(10_000);
+        assert_eq!(budget.receive(pieces(0), 6).await.unwrap().body, "");
+        assert_eq!(budget.receive(pieces(1), 6).await.unwrap().body, "ab");
+        assert_eq!(budget.receive(pieces(3), 6).await.unwrap().body, "ababab");
+        let refused = budget.receive(pieces(4), 6).await;
+        assert!(matches!(refused, Err(Rejected::BodyTooLarge { limit: 6 })));
+        assert_eq!(budget.in_flight(), 0);
     }
 
     #[tokio::test(start_paused = true)]

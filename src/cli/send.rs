@@ -19,6 +19,7 @@ use super::{Failure, provider, runtime, secret_of};
 use crate::clock::{self, Timestamp};
 use crate::delivery::Delivery;
 use crate::provider::{Catalogue, Provider};
+use crate::telemetry::explain;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -168,7 +169,10 @@ impl Client {
         *request.uri_mut() = url.clone();
         *request.headers_mut() = delivery.headers.clone();
         let whole = async {
-            let (parts, body) = self.0.request(request).await?.into_parts();
+            let answer = self.0.request(request).await;
+            let unreachable =
+                |error| Failure::failed(format!("{url} cannot be reached: {}", explain(&error)));
+            let (parts, body) = answer.map_err(unreachable)?.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await;
             let body = body.map_err(|error| Failure::failed(format!("the answer: {error}")))?;
             Ok(Response::from_parts(parts, body.to_bytes()))

@@ -3,12 +3,13 @@
 //! Offline only (`hookgate verify`): every guess is one more verification of a changed delivery or
 //! secret, which would be a gift to an attacker in the request path.
 
+mod rewrite;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
@@ -19,6 +20,7 @@ use crate::verify::key::{Hash, HmacKey, KeyEncoding};
 use crate::verify::scheme::{Proof, Scheme};
 use crate::verify::tag::Encoding;
 use crate::verify::template::{Fields, Scope};
+use rewrite::{Escapes, Layout, rewrite};
 
 /// A delivery that did not verify, and everything that was configured for it.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ fn near_misses(case: &Case<'_>) -> Vec<String> {
     findings.extend(case.other_secrets());
     findings.extend(case.other_bodies());
     findings.extend(case.other_tags());
+    let mut told = std::collections::BTreeSet::new();
+    findings.retain(|finding| told.insert(finding.clone()));
     if findings.is_empty() && case.is_mismatch() {
         findings.push(
             "no near miss fits: most likely the secret belongs to another endpoint or account, or \
@@ -146,7 +150,6 @@ impl Case<'_> {
                 }
             }
         }
-        findings.dedup();
         findings
     }
 
@@ -260,6 +263,11 @@ fn secret_guesses(text: &str) -> Vec<(String, &'static str)> {
     ]
 }
 
+const COMPACT: &str = "the body was parsed and written again: it was signed in compact form";
+const SPACED: &str =
+    "the body was parsed and written again: it was signed with a space behind `:` and `,`";
+const PRETTY: &str = "the body was parsed and written again: it was signed pretty-printed";
+
 /// Bodies that the received one may have been made of on its way.
 fn body_guesses(body: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
     let mut guesses = vec![
@@ -284,45 +292,19 @@ fn body_guesses(body: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
             "line ends were changed from CRLF to LF after signing",
         ));
     }
-    if let Ok(value) = serde_json::from_slice::<Value>(body) {
-        const COMPACT: &str =
-            "the body was parsed and written again: it was signed in compact form";
-        const SPACED: &str =
-            "the body was parsed and written again: it was signed with a space behind `:` and `,`";
-        const PRETTY: &str = "the body was parsed and written again: it was signed pretty-printed";
-        guesses.push((value.to_string().into(), COMPACT));
-        guesses.push((spaced(&value).into(), SPACED));
-        for indent in [&b"  "[..], b"    ", b"\t"] {
-            guesses.extend(pretty(&value, indent).map(|text| (text, PRETTY)));
+    const LAYOUTS: [(Layout, &str); 5] = [
+        (Layout::Compact, COMPACT),
+        (Layout::Spaced, SPACED),
+        (Layout::Pretty("  "), PRETTY),
+        (Layout::Pretty("    "), PRETTY),
+        (Layout::Pretty("\t"), PRETTY),
+    ];
+    for escapes in [Escapes::Kept, Escapes::Raw, Escapes::Ascii] {
+        for (layout, finding) in LAYOUTS {
+            guesses.extend(rewrite(body, layout, escapes).map(|text| (text, finding)));
         }
     }
     guesses
-}
-
-/// Writes JSON as Python's `json.dumps` does by default.
-fn spaced(value: &Value) -> String {
-    match value {
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(spaced).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Value::Object(members) => {
-            let write = |(key, value): (&String, &Value)| {
-                format!("{}: {}", Value::String(key.clone()), spaced(value))
-            };
-            let members: Vec<String> = members.iter().map(write).collect();
-            format!("{{{}}}", members.join(", "))
-        }
-        scalar => scalar.to_string(),
-    }
-}
-
-fn pretty(value: &Value, indent: &[u8]) -> Option<Vec<u8>> {
-    use serde::Serialize;
-    let mut text = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent);
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
-    value.serialize(&mut serializer).ok().map(|()| text)
 }
 
 /// A form in which a tag was found.
