@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxSettings};
 use crate::publisher::{self, PublishError, Publisher};
 use crate::relay::{self, RelaySettings};
-use crate::route::{RouteError, Routes};
+use crate::route::Routes;
 use crate::server::Public;
 use crate::shutdown::Drain;
 use crate::telemetry::explain;
@@ -51,9 +51,6 @@ pub enum AppError {
     /// The publisher cannot be opened.
     #[error("cannot open the publisher")]
     Publisher(#[from] PublishError),
-    /// An endpoint cannot be compiled.
-    #[error(transparent)]
-    Route(#[from] RouteError),
     /// A metric's name is taken.
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
@@ -107,7 +104,7 @@ impl App {
         base: Drain,
     ) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new()?);
-        let snapshot = Snapshot::new(Routes::build(&config, None)?);
+        let snapshot = Snapshot::new(Routes::build(&config, None));
         let public = listen("listen", config.server.listen).await?;
         let admin = listen("admin_listen", config.server.admin_listen).await?;
         let work = Drain::new();
@@ -188,12 +185,11 @@ impl App {
 
 impl Running {
     /// Puts the endpoints of another configuration in force. Listeners, ledger and publisher stay.
-    pub fn reload(&self, config: &Config) -> Result<(), RouteError> {
-        let routes = Routes::build(config, Some(&self.snapshot.routes()))?;
+    pub fn reload(&self, config: &Config) {
+        let routes = Routes::build(config, Some(&self.snapshot.routes()));
         info!(endpoints = routes.len(), "configuration reloaded");
         self.snapshot.swap(routes);
         self.metrics.reloads.with_label_values(&["ok"]).inc();
-        Ok(())
     }
 
     /// Counts a configuration that was not put in force.

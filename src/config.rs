@@ -150,11 +150,25 @@ impl Config {
         }
         let mut endpoints =
             Endpoints::new(&catalogue, &secrets, limits, server.max_in_flight_bytes);
-        let endpoints = written
+        let endpoints: Vec<_> = written
             .into_iter()
             .filter_map(|section| endpoints.read(section))
             .map(Arc::new)
             .collect();
+        if let Some(endpoint) = endpoints
+            .iter()
+            .find(|one: &&Arc<Endpoint>| one.provider.signs_url())
+            && server.public_url.is_none()
+        {
+            let (title, id) = (&endpoint.provider.about.title, &endpoint.id);
+            report.warning(
+                0,
+                format!(
+                    "{title} signs the URL it calls (endpoint {id}), and server.public_url does not \
+                     say what that is: behind a proxy no signature will verify"
+                ),
+            );
+        }
         root.finish();
         Self {
             server,

@@ -211,7 +211,7 @@ fn redact(
         identity: event.identity,
         keep_marks,
     };
-    envelope::seal(&parts, &route.redactor)
+    envelope::seal(&parts, &endpoint.redactor)
         .map_err(|error| Rejected::BodyMalformed(error.to_string()))
 }
 

@@ -399,6 +399,11 @@ impl Provider {
         self.schemes.iter().any(|scheme| scheme.name == name)
     }
 
+    /// Tells whether one of the schemes signs the URL that the provider calls.
+    pub fn signs_url(&self) -> bool {
+        self.schemes.iter().any(|scheme| scheme.coverage.url())
+    }
+
     /// Returns the weakest assurance that one of the schemes gives.
     pub fn least_assurance(&self) -> Assurance {
         self.schemes

@@ -12,7 +12,6 @@ use http::Method;
 use crate::config::{Config, Endpoint, Rate, State};
 use crate::limits::Bucket;
 use crate::outcome::Rejected;
-use crate::redact::{Redactor, RuleError, Rules};
 use crate::signal;
 
 /// One endpoint with all that its deliveries need.
@@ -22,8 +21,6 @@ pub struct Route {
     pub endpoint: Arc<Endpoint>,
     /// The CloudEvents source of its signals.
     pub source: String,
-    /// What is taken out of its events.
-    pub redactor: Redactor,
     rate: Option<Arc<Bucket>>,
     tenant_rate: Option<Arc<Bucket>>,
 }
@@ -38,19 +35,10 @@ pub struct Routes {
     pub replay_window: Duration,
 }
 
-/// An endpoint whose redaction rules cannot be compiled.
-#[derive(Debug, thiserror::Error)]
-#[error("endpoint `{endpoint}`: redaction rules cannot be used")]
-pub struct RouteError {
-    endpoint: Arc<str>,
-    #[source]
-    source: RuleError,
-}
-
 impl Routes {
     /// Compiles the endpoints of a configuration. Buckets of `previous` go on where their rate is
     /// the same, so that a reload fills none.
-    pub fn build(config: &Config, previous: Option<&Self>) -> Result<Self, RouteError> {
+    pub fn build(config: &Config, previous: Option<&Self>) -> Self {
         let mut tenants: HashMap<Arc<str>, Arc<Bucket>> = HashMap::new();
         let mut by_path = HashMap::with_capacity(config.endpoints.len());
         for endpoint in &config.endpoints {
@@ -65,7 +53,6 @@ impl Routes {
                 .map(|rate| bucket_for(rate, known.and_then(|route| route.rate.as_ref())));
             let route = Route {
                 source: signal::source(&endpoint.tenant, &endpoint.id),
-                redactor: redactor(endpoint)?,
                 rate,
                 tenant_rate,
                 endpoint: endpoint.clone(),
@@ -73,11 +60,11 @@ impl Routes {
             by_path.insert(endpoint.path.clone(), Arc::new(route));
         }
         let (dedupe_window, replay_window) = (config.dedupe_window, config.replay_window);
-        Ok(Self {
+        Self {
             by_path,
             dedupe_window,
             replay_window,
-        })
+        }
     }
 
     /// Finds the endpoint of a path.
@@ -136,18 +123,4 @@ fn bucket_for(rate: Rate, earlier: Option<&Arc<Bucket>>) -> Arc<Bucket> {
         Some(bucket) if bucket.rate() == rate => bucket.clone(),
         _ => Arc::new(Bucket::new(rate)),
     }
-}
-
-fn redactor(endpoint: &Endpoint) -> Result<Redactor, RouteError> {
-    let rules = Rules {
-        keys: endpoint.redact.keys.clone(),
-        paths: endpoint.redact.paths.clone(),
-        sensitive: endpoint.provider.sensitive.clone(),
-        keep: endpoint.redact.keep.clone(),
-        secrets: endpoint.secrets.clone(),
-    };
-    Redactor::new(&rules).map_err(|source| RouteError {
-        endpoint: endpoint.id.clone(),
-        source,
-    })
 }

@@ -8,21 +8,21 @@ use super::paint::{Colour, paint, say};
 use super::serve::load;
 use super::{Failure, runtime};
 use crate::config::Config;
-use crate::route::Routes;
 use crate::shutdown::Drain;
 use crate::telemetry::explain;
 use crate::{ledger, publisher};
 
-/// How long the broker may take to be there.
+/// How long the publisher's tasks may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
     let config = load(path)?;
-    let routes =
-        Routes::build(&config, None).map_err(|error| Failure::unusable(explain(&error)))?;
     good(
         "configuration",
-        &format!("{} endpoint(s), every secret resolved", routes.len()),
+        &format!(
+            "{} endpoint(s), every secret resolved",
+            config.endpoints.len()
+        ),
     );
     for endpoint in &config.endpoints {
         let of = format!(
@@ -71,9 +71,6 @@ async fn probe_publisher(config: &Config) -> bool {
     let drain = Drain::new();
     let result = match publisher::open(&config.publisher, &drain).await {
         Ok(publisher) => {
-            let mut ready = publisher.ready();
-            // `probe` says why not; this only gives the connection its time.
-            let _ = tokio::time::timeout(PATIENCE, ready.wait_for(|ready| *ready)).await;
             let result = publisher.probe().await.map_err(|error| explain(&error));
             publisher.close().await;
             result

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use super::{Failure, runtime};
 use crate::app::{App, Running};
 use crate::config::{Config, ProcessEnvironment};
-use crate::telemetry::{self, explain};
+use crate::telemetry;
 
 /// How often the configuration and the files with secrets are looked at for changes.
 const LOOK: Duration = Duration::from_secs(5);
@@ -84,10 +84,8 @@ async fn reload(running: &Running, path: &Path, watch: &mut Watch) {
             for warning in &config.warnings {
                 warn!("{warning}");
             }
-            match running.reload(&config) {
-                Ok(()) => return,
-                Err(error) => explain(&error),
-            }
+            running.reload(&config);
+            return;
         }
         Ok(Err(failure)) => {
             watch.look_again();

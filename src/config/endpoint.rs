@@ -19,6 +19,7 @@ use super::server::MAX_NETWORKS;
 use super::units::show_size;
 use crate::provider::definition::IdenticalContent;
 use crate::provider::{BindError, Binding, Catalogue, Provider};
+use crate::redact::{Redactor, Rules};
 use crate::verify::Verifier;
 
 /// Endpoints of one configuration: each is a label of many metrics.
@@ -60,8 +61,10 @@ pub struct Endpoint {
     pub state: State,
     /// Whether the same bytes are the same event; `None`: as the provider's definition says.
     pub identical_content: Option<IdenticalContent>,
-    /// What is taken out of its events, and what is left in.
+    /// What is taken out of its events, and what is left in, as written.
     pub redact: RedactRules,
+    /// The same with the provider's sensitive paths and the endpoint's secrets, compiled.
+    pub redactor: Redactor,
 }
 
 /// Whether an endpoint takes deliveries.
@@ -159,6 +162,7 @@ impl<'t> Endpoints<'t> {
         let state = section.choice("state", &states).unwrap_or(State::Active);
         let identical_content = section.choice("identical_content", &sameness);
         let redact = RedactRules::read(section.section("redact"));
+        let redactor = redactor(&redact, &section, provider, secrets.as_deref());
         section.finish();
         Some(Endpoint {
             id: id?.into(),
@@ -175,6 +179,7 @@ impl<'t> Endpoints<'t> {
             state,
             identical_content,
             redact,
+            redactor: redactor?,
         })
     }
 
@@ -263,6 +268,27 @@ impl<'t> Endpoints<'t> {
         }
         max_body
     }
+}
+
+/// Compiles an endpoint's redaction; what cannot be used is reported.
+fn redactor(
+    redact: &RedactRules,
+    section: &Section<'_>,
+    provider: Option<&Arc<Provider>>,
+    secrets: Option<&[SecretString]>,
+) -> Option<Redactor> {
+    let rules = Rules {
+        keys: redact.keys.clone(),
+        paths: redact.paths.clone(),
+        sensitive: provider?.sensitive.clone(),
+        keep: redact.keep.clone(),
+        secrets: secrets?.to_vec(),
+    };
+    let report = |error| {
+        let message = format!("`redact`: {}", with_causes(&error));
+        section.report.problem(section.place_of("redact"), message);
+    };
+    Redactor::new(&rules).map_err(report).ok()
 }
 
 impl RedactRules {

@@ -459,3 +459,28 @@ fn endpoints_beyond_the_bound_are_refused() {
         "hookgate.toml:1:1: there may be at most 10000 [[endpoint]]"
     );
 }
+
+#[test]
+fn a_redaction_rule_that_cannot_be_used_is_reported_at_its_endpoint() {
+    let text = "allow_inline_secrets = true\n[[endpoint]]\nid = \"a\"\ntenant = \"t\"\n\
+                provider = \"github\"\nsecrets = [\"s3cr3t\"]\nredact = { paths = [\"/a~2\"] }\n";
+    let problems = parse(text).unwrap_err().to_string();
+    assert!(problems.starts_with("hookgate.toml:7:"), "{problems}");
+    assert!(problems.contains("/a~2"), "{problems}");
+}
+
+#[test]
+fn a_provider_that_signs_its_url_wants_to_know_the_public_one() {
+    let text = "allow_inline_secrets = true\n[[endpoint]]\nid = \"a\"\ntenant = \"t\"\n\
+                provider = \"twilio\"\nsecrets = [\"s3cr3t\"]\n";
+    let warned = |text: &str| {
+        let warnings = parse(text).unwrap().warnings;
+        warnings
+            .iter()
+            .any(|warning| warning.contains("server.public_url"))
+    };
+    assert!(warned(text));
+    assert!(!warned(&format!(
+        "{text}[server]\npublic_url = \"https://h.example\"\n"
+    )));
+}

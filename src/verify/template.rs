@@ -90,6 +90,11 @@ impl Coverage {
             .any(|source| matches!(source, Source::Body | Source::SortedForm))
     }
 
+    /// Tells whether the public URL is covered, so that it has to be known.
+    pub fn url(&self) -> bool {
+        self.sources.contains(&Source::Url)
+    }
+
     /// Adds what comparing `left` with `right` binds, where `left` is covered already.
     pub(crate) fn bind(&mut self, left: &Template, right: &Template) {
         if left.covered_by(self) {
