@@ -78,6 +78,7 @@ pub struct App {
 /// The gateway, serving.
 #[derive(Debug)]
 pub struct Running {
+    fixed: Fixed,
     snapshot: Snapshot,
     ledger: Arc<dyn Ledger>,
     publisher: Arc<dyn Publisher>,
@@ -149,6 +150,7 @@ impl App {
     /// Starts everything.
     pub fn spawn(self) -> Running {
         let (work, base) = (self.work, self.base);
+        let fixed = fixed(&self.config);
         let intake = Intake::new(
             self.snapshot.clone(),
             self.budget.clone(),
@@ -172,6 +174,7 @@ impl App {
         base.spawn(check_up.run(base.clone()));
         base.spawn(prune(self.ledger.clone(), metrics.clone(), base.clone()));
         Running {
+            fixed,
             snapshot: self.snapshot,
             ledger: self.ledger,
             publisher: self.publisher,
@@ -184,8 +187,14 @@ impl App {
 }
 
 impl Running {
-    /// Puts the endpoints of another configuration in force. Listeners, ledger and publisher stay.
+    /// Puts the endpoints of another configuration in force. Listeners, ledger and publisher stay,
+    /// and what has changed about them is said.
     pub fn reload(&self, config: &Config) {
+        for ((section, now), (_, new)) in self.fixed.iter().zip(fixed(config)) {
+            if *now != new {
+                warn!(section, "changed settings take effect at the next start");
+            }
+        }
         let routes = Routes::build(config, Some(&self.snapshot.routes()));
         info!(endpoints = routes.len(), "configuration reloaded");
         self.snapshot.swap(routes);
@@ -210,6 +219,23 @@ impl Running {
         self.ledger.close().await;
         finished && closed && ended
     }
+}
+
+/// The sections that a reload does not put in force, and what they say, without passwords.
+type Fixed = [(&'static str, String); 3];
+
+fn fixed(config: &Config) -> Fixed {
+    let publishing = (
+        &config.publisher,
+        config.ack,
+        config.ack_wait,
+        config.publisher_max_in_flight,
+    );
+    [
+        ("server", format!("{:?}", config.server)),
+        ("ledger", format!("{:?}", config.ledger)),
+        ("publisher", format!("{publishing:?}")),
+    ]
 }
 
 /// Asks the parts how they are, for readiness and for the gauges.
