@@ -137,6 +137,9 @@ pub enum Rejected {
         /// How many secrets were tried.
         secrets: usize,
     },
+    /// A digest that was signed is not that of what arrived.
+    #[error("{0} is not what it is signed to be")]
+    DigestMismatch(String),
     /// The proof is there more than once, so that readers could disagree.
     #[error("{0} appears more than once")]
     SignatureAmbiguous(String),
@@ -197,7 +200,9 @@ impl Rejected {
             Self::ContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type"),
             Self::SignatureMissing(_) => (StatusCode::UNAUTHORIZED, "signature_missing"),
             Self::SignatureMalformed(_) => (StatusCode::UNAUTHORIZED, "signature_malformed"),
-            Self::SignatureMismatch { .. } => (StatusCode::UNAUTHORIZED, "signature_mismatch"),
+            Self::SignatureMismatch { .. } | Self::DigestMismatch(_) => {
+                (StatusCode::UNAUTHORIZED, "signature_mismatch")
+            }
             Self::SignatureAmbiguous(_) => (StatusCode::UNAUTHORIZED, "signature_ambiguous"),
             Self::TimestampMissing(_) => (StatusCode::UNAUTHORIZED, "timestamp_missing"),
             Self::TimestampMalformed(_) => (StatusCode::UNAUTHORIZED, "timestamp_malformed"),

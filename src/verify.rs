@@ -394,7 +394,7 @@ fn check_equal(scheme: &Scheme, scope: &Scope<'_, '_>) -> Result<(), Rejected> {
     for (left, right) in &scheme.equal {
         let (left_text, right_text) = (left.bytes(scope)?, right.bytes(scope)?);
         if !bool::from(left_text.ct_eq(&right_text)) {
-            return Err(Rejected::SignatureMismatch { secrets: 0 });
+            return Err(Rejected::DigestMismatch(describe(right)));
         }
     }
     Ok(())
