@@ -18,7 +18,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\)[a-z ]*:.*## /\1\t/p' Makefile | expand -t 14
 
 demo: rust ## serve on embedded defaults, and send real and forged deliveries (ARGS=--once to stop then)
-	cargo run --release --locked -- demo $(ARGS)
+	cargo run --locked -- demo $(ARGS)
 
 test: rust ## install what the tests need (Debian), then run them all
 	./tests/setup.sh
