@@ -228,7 +228,7 @@ impl Provider {
         let definition: Definition =
             toml::from_str(text).map_err(|error| DefinitionError::Malformed {
                 file: file.to_owned(),
-                why: error.to_string(),
+                why: error.to_string().trim_end().to_owned(),
             })?;
         Self::compile(definition).map_err(|why| DefinitionError::Wrong {
             file: file.to_owned(),

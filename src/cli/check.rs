@@ -15,6 +15,9 @@ use crate::{ledger, publisher};
 /// How long the publisher's tasks may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a finding says that serves and still puts signals at risk.
+const WARNING: &str = "WARNING: ";
+
 pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
     let config = load(path)?;
     good(
@@ -33,7 +36,7 @@ pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
         good(&endpoint.path, &format!("{of}, {secrets} secret(s)"));
     }
     for warning in &config.warnings {
-        say(&format!("{}  {warning}", paint(Colour::Yellow, "warn")));
+        warn(warning);
     }
     let ready = runtime()?.block_on(probe(&config));
     let verdict = if ready {
@@ -85,7 +88,10 @@ fn report(part: &str, result: Result<Vec<String>, String>) -> bool {
     match result {
         Ok(findings) => {
             for finding in &findings {
-                good(part, finding);
+                match finding.contains(WARNING) {
+                    true => warn(&format!("{part}: {finding}")),
+                    false => good(part, finding),
+                }
             }
             true
         }
@@ -101,4 +107,8 @@ fn good(what: &str, finding: &str) {
         "{}    {what}: {finding}",
         paint(Colour::Green, "ok")
     ));
+}
+
+fn warn(finding: &str) {
+    say(&format!("{}  {finding}", paint(Colour::Yellow, "warn")));
 }

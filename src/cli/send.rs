@@ -47,7 +47,8 @@ pub(super) struct Arguments {
     /// The URL to sign, where the gateway's public URL is another than the one called
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// The URL to call
+    /// The URL to call, such as http://localhost:8080/hooks/acme-stripe
+    #[arg(value_parser = url)]
     url: Uri,
     /// The body to sign (default: the provider's sample event)
     file: Option<PathBuf>,
@@ -76,7 +77,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     for (name, value) in &arguments.headers {
         delivery.headers.insert(name, value.clone());
     }
-    provider.sign(arguments.scheme.as_deref(), &secret, &mut delivery, now)?;
+    provider
+        .sign(arguments.scheme.as_deref(), &secret, &mut delivery, now)
+        .map_err(|error| Failure::unusable(format!("{}: {error}", provider.about.title)))?;
     let answer =
         runtime()?.block_on(async { Client::new().send(&delivery, &arguments.url).await })?;
     show(&answer);
@@ -194,4 +197,30 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
         .parse()
         .map_err(|_| "not the value of a header")?;
     Ok((name, value))
+}
+
+fn url(text: &str) -> Result<Uri, String> {
+    let url: Option<Uri> = text.parse().ok();
+    url.filter(|url| matches!(url.scheme_str(), Some("http" | "https")))
+        .ok_or_else(|| "not of the form http://HOST[:PORT]/PATH or https://…".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_http_or_https_is_refused_with_the_form_that_is_wanted() {
+        for text in [
+            "localhost:8080/hooks/a",
+            "/hooks/a",
+            "localhost",
+            "ftp://localhost/a",
+        ] {
+            let why = url(text).unwrap_err();
+            assert!(why.contains("http://HOST"), "{text}: {why}");
+        }
+        assert!(url("http://localhost:8080/hooks/a").is_ok());
+        assert!(url("https://hooks.example.com/hooks/a").is_ok());
+    }
 }

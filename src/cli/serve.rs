@@ -27,7 +27,15 @@ pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
 /// Loads a configuration; all its problems are the message.
 pub(super) fn load(path: &Path) -> Result<Config, Failure> {
     Config::load(path, &ProcessEnvironment).map_err(|problems| {
-        Failure::unusable(format!("the configuration cannot be used\n{problems}"))
+        let hint = match path.exists() {
+            true => "",
+            false => {
+                "\nname the file with --config FILE; docs/CONFIGURATION.md says what stands in it"
+            }
+        };
+        Failure::unusable(format!(
+            "the configuration cannot be used\n{problems}{hint}"
+        ))
     })
 }
 

@@ -18,8 +18,16 @@ use crate::verify::template::{Fields, Scope, Source};
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// The provider has no such scheme.
-    #[error("there is no scheme `{0}`")]
-    NoSuchScheme(String),
+    #[error("there is no scheme `{name}`; there are {known}")]
+    NoSuchScheme {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The secret belongs to none of the schemes.
+    #[error("the secret fits no scheme; name one with --scheme")]
+    NoScheme,
     /// The secret is no key for signing.
     #[error("the secret {0}")]
     Secret(&'static str),
@@ -75,7 +83,13 @@ impl Provider {
         let schemes = || self.schemes().iter().map(AsRef::as_ref);
         if let Some(name) = pinned {
             let found = schemes().find(|scheme| scheme.name == name);
-            return found.ok_or_else(|| SignError::NoSuchScheme(name.to_owned()));
+            return found.ok_or_else(|| {
+                let known: Vec<&str> = schemes().map(|scheme| scheme.name.as_str()).collect();
+                SignError::NoSuchScheme {
+                    name: name.to_owned(),
+                    known: known.join(", "),
+                }
+            });
         }
         let claimed = schemes().find(|scheme| scheme.claims(secret.expose_secret()));
         let selected = || schemes().find(|one| one.when.is_set() && one.when.holds(delivery));
@@ -83,7 +97,7 @@ impl Provider {
         claimed
             .or_else(selected)
             .or_else(unclaimed)
-            .ok_or_else(|| SignError::NoSuchScheme("for this secret".to_owned()))
+            .ok_or(SignError::NoScheme)
     }
 
     fn compute(

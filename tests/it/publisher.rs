@@ -225,14 +225,10 @@ async fn a_missing_exchange_is_named_and_waited_for() {
             .contains("exchange `signals` does not exist")
     })
     .await;
-    assert!(
-        publisher
-            .probe()
-            .await
-            .unwrap_err()
-            .to_string()
-            .contains("exchange `signals`")
-    );
+    let why = publisher.probe().await.unwrap_err().to_string();
+    assert!(why.contains("exchange `signals`"), "{why}");
+    // Where several brokers are configured, the operator has to know which one is meant.
+    assert!(why.contains(&vhost.address().to_string()), "{why}");
 
     let _inbox = vhost.inbox_of(EXCHANGE).await;
     until_ready(&publisher, true).await;

@@ -99,7 +99,7 @@ impl Link {
         let asked = tokio::time::timeout(self.timeout, self.ask_twice(commands, &mut used)).await;
         match asked {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(LedgerError::unavailable(what, error)),
+            Ok(Err(error)) => Err(LedgerError::unavailable(what, first(&error))),
             Err(late) => {
                 // A peer that is silent may be gone for good without TCP noticing.
                 used.inspect(|number| self.lose(*number, &silence()));
@@ -237,6 +237,16 @@ fn breaks_connection(error: &RedisError) -> bool {
     error.is_unrecoverable_error()
         || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
         || error.kind() == ErrorKind::Server(ServerErrorKind::MasterDown)
+}
+
+/// Returns the first error where every command of a pipeline has its own: most often they are the
+/// same, and as many as there are shards.
+fn first(error: &RedisError) -> RedisError {
+    let errors = error.clone().into_server_errors();
+    match errors.as_deref() {
+        Some([(_, first), ..]) => first.clone().into(),
+        _ => error.clone(),
+    }
 }
 
 fn silence() -> Arc<RedisError> {

@@ -95,10 +95,11 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
 fn cannot_open(path: &Path, error: rusqlite::Error) -> LedgerError {
     let path = path.display();
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy) => LedgerError::unavailable(
-            format!("{path} is open in another process; a sqlite ledger is for one instance"),
-            error,
-        ),
+        // What SQLite says about it ("database is locked") would only repeat this.
+        Some(ErrorCode::DatabaseBusy) => LedgerError::Unavailable {
+            what: format!("{path} is open in another process; a sqlite ledger is for one instance"),
+            source: None,
+        },
         Some(ErrorCode::NotADatabase) => LedgerError::Corrupt(format!("{path} is not a database")),
         _ => LedgerError::unavailable(format!("opening {path}"), error),
     }

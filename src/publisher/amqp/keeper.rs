@@ -160,7 +160,8 @@ impl Keeper {
         self.up = false;
         self.attempts = self.attempts.saturating_add(1);
         self.board.show(Link::Down {
-            why: Arc::clone(&why),
+            // The log has a field for the broker; whoever reads the board has only these words.
+            why: format!("{}: {why}", broker.shown).into(),
             attempts: self.attempts,
         });
         if self.said.len() < REASONS && !self.said.contains(&why) {

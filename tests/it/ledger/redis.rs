@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookgate::ledger::{self, Ledger, LedgerError, LedgerUrl, Recorded, Settings};
+use hookgate::telemetry::explain;
 
 use super::drafts::{by_content, by_id, without_id};
 use super::{HOUR, backlog, is_new, record_new, record_one, whole};
@@ -401,4 +402,7 @@ async fn a_probe_fails_where_redis_takes_no_writes() {
         "{}",
         whole(&error)
     );
+    // Every shard failed for the same reason, which is told once.
+    let told = explain(&error);
+    assert_eq!(told.matches("replica").count(), 1, "{told}");
 }

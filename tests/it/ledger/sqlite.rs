@@ -67,6 +67,8 @@ async fn a_second_user_of_the_file_is_refused() {
     let first = try_open(&path).await.unwrap();
     let error = try_open(&path).await.unwrap_err();
     assert!(error.to_string().contains("one instance"), "{error}");
+    // Said once, and not again in SQLite's words.
+    assert!(std::error::Error::source(&error).is_none(), "{error:?}");
     assert!(
         error.to_string().contains(&*path.to_string_lossy()),
         "{error}"
