@@ -19,7 +19,7 @@
 //! - Only [`app`] knows all parts; intake knows the traits [`ledger::Ledger`] and
 //!   [`publisher::Publisher`], never a backend.
 //! - Only [`outcome`] knows statuses and reason words; only [`clock`] reads the clock.
-//! - No vendor is named outside `providers/` and tests.
+//! - No vendor is named outside `providers/`, the demo and tests.
 //! - Every task belongs to a [`shutdown::Drain`], and everything that grows has a named bound.
 
 #![forbid(unsafe_code)]

@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::paint::{Colour, paint, say};
 use super::send::{Client, event_id, sample};
+use super::serve::{any, ends};
 use super::{Failure, provider, runtime};
 use crate::app::App;
 use crate::clock;
@@ -58,6 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 async fn play(arguments: &Arguments, directory: &Path) -> Result<ExitCode, Failure> {
+    let mut ends = ends()?;
     let secrets = secrets()?;
     let config = configuration(arguments.listen, directory, &secrets)?;
     let app = App::bind(config).await?;
@@ -77,7 +79,7 @@ async fn play(arguments: &Arguments, directory: &Path) -> Result<ExitCode, Failu
     table(&rows);
     if !arguments.once {
         stage.invite();
-        tokio::signal::ctrl_c().await?;
+        any(&mut ends).await;
     }
     let drained = running.finish(GRACE).await;
     let surprised = rows.iter().any(|row| row.outcome != row.expected);

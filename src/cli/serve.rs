@@ -1,5 +1,6 @@
 //! `hookgate serve`: the gateway, from its configuration to its exit code.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,7 @@ pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
     let config = load(path)?;
     telemetry::start(config.server.log).map_err(|error| Failure::failed(error.to_string()))?;
     for warning in &config.warnings {
-        warn!("{warning}");
+        warn!(warning, "configuration may be mistaken");
     }
     runtime()?.block_on(serve(config, path))
 }
@@ -40,10 +41,7 @@ pub(super) fn load(path: &Path) -> Result<Config, Failure> {
 }
 
 async fn serve(config: Config, path: &Path) -> Result<ExitCode, Failure> {
-    let mut ends = [
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    ];
+    let mut ends = ends()?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let grace = config.server.shutdown_grace;
     let mut watch = Watch::new(&config);
@@ -75,7 +73,16 @@ async fn serve(config: Config, path: &Path) -> Result<ExitCode, Failure> {
     Ok(ExitCode::FAILURE)
 }
 
-async fn any([terminate, interrupt]: &mut [Signal; 2]) {
+/// Listens for what ends the process: SIGTERM and SIGINT.
+pub(super) fn ends() -> io::Result<[Signal; 2]> {
+    Ok([
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    ])
+}
+
+/// Resolves when one of them came.
+pub(super) async fn any([terminate, interrupt]: &mut [Signal; 2]) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -90,7 +97,7 @@ async fn reload(running: &Running, path: &Path, watch: &mut Watch) {
         Ok(Ok(config)) => {
             *watch = Watch::new(&config);
             for warning in &config.warnings {
-                warn!("{warning}");
+                warn!(warning, "configuration may be mistaken");
             }
             running.reload(&config);
             return;
