@@ -164,12 +164,11 @@ impl LedgerUrl {
                 path => Ok(Self::Sqlite(path.into())),
             };
         }
-        let address = Address::parse(text)?;
+        let forms = "use sqlite:PATH, redis://HOST:PORT or rediss://HOST:PORT";
+        let address = Address::parse(text).map_err(|why| format!("{why}; {forms}"))?;
         match address.scheme() {
             "redis" | "rediss" => Ok(Self::Redis(address)),
-            other => Err(format!(
-                "`{other}:` is no ledger; use sqlite:PATH, redis://HOST:PORT or rediss://HOST:PORT"
-            )),
+            other => Err(format!("`{other}:` is no ledger; {forms}")),
         }
     }
 }

@@ -243,6 +243,12 @@ impl Provider {
                 "it carries no [[vector]]; at least one must show that it works".to_owned(),
             );
         }
+        if let Some(vector) = definition.vectors.iter().find(|vector| !vector.expects()) {
+            return Err(format!(
+                "vector `{}` has neither `expect` nor `reply`",
+                vector.name
+            ));
+        }
         let schemes = definition
             .schemes
             .into_iter()

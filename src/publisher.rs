@@ -103,16 +103,15 @@ impl PublisherUrl {
         if text == "stdout:" {
             return Ok(Self::Stdout);
         }
+        let forms = "use stdout: or amqp://HOST:PORT/VHOST";
         let addresses: Vec<Address> = text
             .split(',')
             .map(|one| Address::parse(one.trim()))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, _>>()
+            .map_err(|why| format!("{why}; {forms}"))?;
         for address in &addresses {
             if !matches!(address.scheme(), "amqp" | "amqps") {
-                return Err(format!(
-                    "`{}:` is no publisher; use stdout: or amqp://HOST:PORT/VHOST",
-                    address.scheme()
-                ));
+                return Err(format!("`{}:` is no publisher; {forms}", address.scheme()));
             }
         }
         Ok(Self::Amqp(addresses))

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,14 +20,15 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{debug, warn};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tracing::{debug, info, warn};
 
 use crate::clock;
 use crate::config::Server as Settings;
 use crate::intake::{Head, Intake, Taken};
 use crate::metrics::Metrics;
 use crate::outcome::{self, Rejected};
+use crate::provider::definition::IdNames;
 use crate::shutdown::Drain;
 use crate::telemetry;
 
@@ -41,6 +42,10 @@ const MAX_STREAMS: u32 = 128;
 const MAX_TURNED_AWAY: usize = 64;
 /// How long a connection that is turned away may take to hear it.
 const TURN_AWAY: Duration = Duration::from_secs(1);
+/// Bytes of a refused body that are read and thrown away, so that its sender hears the answer.
+const MAX_DISCARDED: usize = 1 << 20;
+/// How long that may take.
+const DISCARD: Duration = Duration::from_secs(1);
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -96,7 +101,10 @@ impl Public {
             return;
         };
         let public = self.clone();
+        let spoken = Arc::new(Notify::new());
+        let silence = silence(spoken.clone(), self.settings.header_timeout);
         let service = service_fn(move |request| {
+            spoken.notify_one();
             let public = public.clone();
             async move { Ok::<_, std::convert::Infallible>(public.answer(request, peer.ip()).await) }
         });
@@ -107,8 +115,11 @@ impl Public {
         self.drain.spawn(async move {
             let _place: OwnedSemaphorePermit = place;
             metrics.connections.inc();
-            if let Err(error) = connection.await {
-                debug!(%error, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    debug!(%error, "a connection ended early");
+                },
+                () = silence => debug!("a connection sent no request in time"),
             }
             metrics.connections.dec();
         });
@@ -119,6 +130,7 @@ impl Public {
         let rejected = Rejected::Overloaded("the number of connections");
         self.metrics
             .delivery("", "", ("rejected", rejected.reason()), Duration::ZERO);
+        info!(reason = rejected.reason(), detail = %rejected, "connection turned away");
         let Ok(place) = self.turned_away.clone().try_acquire_owned() else {
             return;
         };
@@ -136,11 +148,11 @@ impl Public {
 
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
         let began = clock::instant();
-        let (parts, body) = request.into_parts();
+        let (parts, mut body) = request.into_parts();
         let (taken, traceparent) = match telemetry::traceparent() {
             Ok(traceparent) => {
                 let head = self.head(parts, peer, traceparent.clone());
-                (self.intake.take(head, body).await, traceparent)
+                (self.intake.take(head, &mut body).await, traceparent)
             }
             Err(rejected) => (
                 Taken {
@@ -157,6 +169,10 @@ impl Public {
         let took = clock::instant().saturating_duration_since(began);
         telemetry::delivery(&taken, &traceparent, response.status().as_u16(), took);
         self.count(&taken, took);
+        // Whoever was too slow for the body has had its time.
+        if matches!(&taken.result, Err(rejected) if !matches!(rejected, Rejected::BodyTimeout(_))) {
+            discard(body).await;
+        }
         response
     }
 
@@ -183,8 +199,12 @@ impl Public {
             Err(rejected) => ("rejected", rejected.reason()),
         };
         self.metrics.delivery(id, provider, words, took);
+        // A resource's name comes again with each of its events: nobody has forged it.
+        let names_events =
+            endpoint.is_some_and(|one| one.provider.events.id_names == IdNames::Event);
         if let Ok(outcome::Outcome::Accepted { id_conflicts, .. }) = &taken.result
             && *id_conflicts > 0
+            && names_events
         {
             self.metrics
                 .id_conflicts
@@ -192,6 +212,30 @@ impl Public {
                 .inc_by(*id_conflicts as u64);
         }
     }
+}
+
+/// Ends when a connection has sent no request within `limit`, else never.
+///
+/// The library's own deadline for headers begins once it has told HTTP/1 from HTTP/2, and for the
+/// bytes that tell it waits for ever: silent callers could take every place there is.
+async fn silence(spoken: Arc<Notify>, limit: Duration) {
+    if tokio::time::timeout(limit, spoken.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Reads what is left of a refused body, within bounds. Closing a connection with bytes unread
+/// resets it, and a sender that is still writing then never sees why.
+async fn discard(mut body: Incoming) {
+    let reading = async {
+        let mut read = 0;
+        while read < MAX_DISCARDED
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            read += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD, reading).await;
 }
 
 fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {

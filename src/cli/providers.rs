@@ -13,6 +13,7 @@ use crate::provider::vector::{Vector, VectorFile};
 use crate::provider::{Catalogue, Provider};
 use crate::signal::Assurance;
 use crate::verify::scheme::{Proof, Scheme};
+use crate::verify::template::Template;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -165,12 +166,15 @@ fn believe(scheme: &Scheme) -> &'static str {
 
 fn sameness(one: &Provider) -> &'static str {
     let rules = &one.events;
-    let signed = one.schemes().iter().all(|scheme| {
-        rules
-            .id
-            .iter()
-            .all(|template| template.covered_by(&scheme.coverage))
-    });
+    let signs_id = |scheme: &Scheme| {
+        let covered = |template: &Template| template.covered_by(&scheme.coverage);
+        rules.id.iter().any(covered)
+    };
+    let signing = one
+        .schemes()
+        .iter()
+        .filter(|scheme| signs_id(scheme))
+        .count();
     match (rules.identical_content, rules.id_names) {
         (IdenticalContent::Distinct, _) => {
             "its id, which is not signed: whoever holds a captured delivery can have it admitted \
@@ -178,10 +182,13 @@ fn sameness(one: &Provider) -> &'static str {
         }
         (_, IdNames::Resource) => "the digest of the signed content; the id names a resource",
         _ if rules.id.is_empty() => "the digest of the signed content; there is no id",
-        _ if signed => "its id, which is signed",
+        _ if signing == one.schemes().len() => {
+            "its id, which is signed; the digest of the signed content where an event has none"
+        }
         _ if rules.retries_change_body => {
             "its id, which is not signed: the vendor's retries change the body"
         }
+        _ if signing == 0 => "the digest of the signed content; the id is not signed",
         _ => "its id where the scheme signs it, else the digest of the signed content",
     }
 }

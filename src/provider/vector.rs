@@ -139,6 +139,11 @@ impl fmt::Display for Failure {
 }
 
 impl Vector {
+    /// Tells whether the vector says what must come of it.
+    pub(crate) fn expects(&self) -> bool {
+        self.expect.is_some() || self.reply.is_some()
+    }
+
     /// Runs the vector against a provider.
     pub fn run(&self, provider: &Arc<Provider>) -> Result<(), Failure> {
         let expected = self.expected();

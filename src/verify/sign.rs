@@ -14,6 +14,9 @@ use crate::verify::key::{HmacKey, KeyEncoding};
 use crate::verify::scheme::{Carrier, Proof, Scheme};
 use crate::verify::template::{Fields, Scope, Source};
 
+/// What a private key in base64 begins with, as Standard Webhooks writes them.
+const PRIVATE_KEY: &str = "whsk_";
+
 /// Why a delivery cannot be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
@@ -91,7 +94,13 @@ impl Provider {
                 }
             });
         }
-        let claimed = schemes().find(|scheme| scheme.claims(secret.expose_secret()));
+        let text = secret.expose_secret();
+        let private = text.starts_with(PRIVATE_KEY);
+        let claimed = schemes().find(|scheme| match &scheme.proof {
+            // The public key's prefix is what the scheme claims; the private key has its own.
+            Proof::Ed25519 { .. } if private => true,
+            _ => scheme.claims(text),
+        });
         let selected = || schemes().find(|one| one.when.is_set() && one.when.holds(delivery));
         let unclaimed = || schemes().find(|one| one.for_secrets.is_empty() && !one.when.is_set());
         claimed
@@ -131,7 +140,7 @@ impl Provider {
 /// Reads the private key that belongs to a public one: a seed of 32 bytes, or seed and public key.
 pub fn signing_key(secret: &SecretString) -> Result<SigningKey, SignError> {
     let text = secret.expose_secret();
-    let bytes = match text.strip_prefix("whsk_") {
+    let bytes = match text.strip_prefix(PRIVATE_KEY) {
         Some(base64) => KeyEncoding::Base64.decode(base64),
         None => KeyEncoding::Hex.decode(text),
     };

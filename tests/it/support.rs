@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub(crate) mod gateway;
 pub(crate) mod memory_ledger;
 pub(crate) mod proxy;
 pub(crate) mod rabbit;
