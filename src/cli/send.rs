@@ -68,6 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .public_url
         .clone()
         .unwrap_or_else(|| arguments.url.to_string());
+    let signed_url = delivery.url.clone();
     if let Some(file) = &arguments.file {
         let body = std::fs::read(file);
         delivery.body = body
@@ -80,8 +81,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     provider
         .sign(arguments.scheme.as_deref(), &secret, &mut delivery, now)
         .map_err(|error| Failure::unusable(format!("{}: {error}", provider.about.title)))?;
-    let answer =
-        runtime()?.block_on(async { Client::new().send(&delivery, &arguments.url).await })?;
+    // A token that stands in the query was added to the URL that is signed.
+    let added = delivery.url.strip_prefix(&signed_url).unwrap_or_default();
+    let url: Uri = format!("{}{added}", arguments.url).parse()?;
+    let answer = runtime()?.block_on(async { Client::new().send(&delivery, &url).await })?;
     show(&answer);
     Ok(if answer.status().is_success() {
         ExitCode::SUCCESS

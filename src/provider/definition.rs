@@ -213,7 +213,8 @@ impl Default for RawAnswer {
     }
 }
 
-/// `[sample]`: an event that `hookgate send` and the demo sign. `$ID` and `$NOW` are filled in.
+/// `[sample]`: an event that `hookgate send` and the demo sign. `$ID` and `$NOW` are filled in, and
+/// `$TOKEN` where a token stands in the body.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawSample {

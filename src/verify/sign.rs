@@ -17,6 +17,9 @@ use crate::verify::template::{Fields, Scope, Source};
 /// What a private key in base64 begins with, as Standard Webhooks writes them.
 const PRIVATE_KEY: &str = "whsk_";
 
+/// What stands in a sample body for the token that is put there.
+const TOKEN_PLACE: &str = "$TOKEN";
+
 /// Why a delivery cannot be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
@@ -171,10 +174,35 @@ fn carry(
 fn set(delivery: &mut Delivery, place: Option<&Source>, text: &str) -> Result<(), SignError> {
     match place {
         Some(Source::Header(name)) => insert(delivery, name, text),
+        Some(Source::Query(name)) => {
+            let pair = form_urlencoded::Serializer::new(String::new())
+                .append_pair(name, text)
+                .finish();
+            let mark = if delivery.url.contains('?') { '&' } else { '?' };
+            delivery.url = format!("{}{mark}{pair}", delivery.url);
+            Ok(())
+        }
+        Some(Source::Field(_)) => fill_in(delivery, text),
         _ => Err(SignError::Unsignable(
-            "its proof does not stand in a header".to_owned(),
+            "its proof has no place that could be filled in".to_owned(),
         )),
     }
+}
+
+/// Puts a token into a JSON body where `$TOKEN` stands.
+fn fill_in(delivery: &mut Delivery, token: &str) -> Result<(), SignError> {
+    let mut quoted = Vec::new();
+    crate::json::quote(token, &mut quoted);
+    let body = String::from_utf8_lossy(&delivery.body);
+    let place = format!("\"{TOKEN_PLACE}\"");
+    if !body.contains(&place) {
+        let how = format!("its body has no string \"{TOKEN_PLACE}\" where the token belongs");
+        return Err(SignError::Unsignable(how));
+    }
+    delivery.body = body
+        .replace(&place, &String::from_utf8_lossy(&quoted))
+        .into();
+    Ok(())
 }
 
 fn insert(delivery: &mut Delivery, name: &HeaderName, text: &str) -> Result<(), SignError> {
