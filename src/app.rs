@@ -249,7 +249,7 @@ struct CheckUp {
 
 impl CheckUp {
     async fn run(self, drain: Drain) {
-        let mut was_ready = None;
+        let (mut was_ready, mut probed) = (None, false);
         let mut publisher = self.publisher.ready();
         loop {
             let publishing = *publisher.borrow_and_update();
@@ -259,12 +259,30 @@ impl CheckUp {
                 .in_flight_bytes
                 .set(i64::try_from(self.budget.in_flight()).unwrap_or(i64::MAX));
             let ready = self.ask_ledger(was_ready).await;
+            if ready && !probed {
+                probed = self.tell_findings().await;
+            }
             was_ready = Some(ready);
             tokio::select! {
                 () = tokio::time::sleep(CHECK_UP) => {}
                 () = drain.stopping() => return,
             }
         }
+    }
+
+    /// Says once what the ledger's settings mean for what is acknowledged. Returns whether it could.
+    async fn tell_findings(&self) -> bool {
+        let Ok(findings) = self.ledger.probe().await else {
+            return false;
+        };
+        for finding in findings {
+            if finding.contains("WARNING: ") {
+                warn!(finding, "ledger");
+            } else {
+                info!(finding, "ledger");
+            }
+        }
+        true
     }
 
     /// Returns whether the ledger can be used; says so when that has changed.

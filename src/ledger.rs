@@ -137,11 +137,12 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// Opens the ledger that `settings.url` names.
+/// Opens the ledger that `settings.url` names. Does not wait for a server: one that is away refuses to
+/// record, and is used as soon as it is there. [`Ledger::probe`] tells whether it is.
 pub async fn open(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError> {
     Ok(match &settings.url {
         LedgerUrl::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path, settings).await?),
-        LedgerUrl::Redis(address) => Arc::new(redis::Redis::connect(address, settings).await?),
+        LedgerUrl::Redis(address) => Arc::new(redis::Redis::open(address, settings)?),
     })
 }
 

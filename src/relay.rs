@@ -62,7 +62,7 @@ struct Relay {
 /// What a turn says about the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// There is probably more to do, and it works.
+    /// There was something to do, and it worked: there may be more.
     Again,
     /// Nothing more to do for now, or not all of it worked.
     Rest,
@@ -86,10 +86,8 @@ impl Relay {
             };
             self.rest(pause.unwrap_or(LONGEST_PAUSE)).await;
         }
-        // What was given back while the process was stopping need not wait for the next one.
-        if *self.ready.borrow() {
-            self.turn().await;
-        }
+        // What is owed need not wait for the next process. The drain's deadline bounds this.
+        while *self.ready.borrow() && self.turn().await == Turn::Again {}
     }
 
     /// Waits until publishing is worth trying. False when the drain has begun.
@@ -107,7 +105,8 @@ impl Relay {
         let Some(signals) = self.desk.ledger_answered(taken) else {
             return Turn::LedgerFailed;
         };
-        let full = signals.len() >= self.settings.batch;
+        // Large signals come in smaller lots, so that less than a batch may not be all.
+        let some = !signals.is_empty();
         let handed: Vec<(Signal, Handed)> = stream::iter(signals)
             .map(async |signal| {
                 let handed = self.desk.hand_over(&signal).await;
@@ -122,7 +121,7 @@ impl Relay {
         if !self.discharge(&confirmed).await || !self.give_back(&unavailable).await {
             return Turn::LedgerFailed;
         }
-        if full && worked {
+        if some && worked {
             Turn::Again
         } else {
             Turn::Rest

@@ -243,6 +243,8 @@ fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
+        // A caller that hangs up once it has sent its request is no reason not to read it.
+        .half_close(true)
         .header_read_timeout(settings.header_timeout)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEADER_BYTES);

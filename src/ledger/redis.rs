@@ -46,16 +46,11 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Connects to the server at `address`, and fails where that does not succeed within
-    /// [`Settings::timeout`]. Later losses of the connection are mended by themselves.
-    pub async fn connect(address: &Address, settings: &Settings) -> Result<Self, LedgerError> {
+    /// Opens the ledger at `address`, and fails where that can never work. Connects on first use, so
+    /// that a gateway can start before its Redis does; losses of the connection are mended likewise.
+    pub fn open(address: &Address, settings: &Settings) -> Result<Self, LedgerError> {
         let scripts = Scripts::new(settings);
         let link = Link::new(address, settings.timeout, scripts.all())?;
-        link.ask::<()>(
-            &format!("connecting to {address}"),
-            redis::pipe().cmd("PING"),
-        )
-        .await?;
         Ok(Self {
             address: address.clone(),
             link,

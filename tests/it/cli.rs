@@ -30,7 +30,9 @@ fn run(arguments: &[&str]) -> Ran {
 
 /// Does the same in a directory, with variables, and with something on standard input.
 fn run_with(arguments: &[&str], dir: &Path, variables: &[(&str, &str)], stdin: &str) -> Ran {
-    let mut child = Command::new(BINARY)
+    // A command that serves where it should have ended is ended, and fails the test.
+    let mut child = Command::new("timeout")
+        .args(["--signal=KILL", "60", BINARY])
         .args(arguments)
         .current_dir(dir)
         .envs(variables.iter().copied())

@@ -5,5 +5,6 @@ mod cli;
 mod gateway;
 mod ledger;
 mod outbox;
+mod promises;
 mod publisher;
 mod support;

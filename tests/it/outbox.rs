@@ -419,15 +419,16 @@ async fn the_relay_makes_a_last_pass_when_the_drain_begins() {
         ..RelaySettings::default()
     };
     relay::start(&office.outbox, &office.drain, settings);
-    // The drain begins before the relay has had a turn: only its last pass can find this.
-    let first = signals(1);
-    office.ledger.owe(&first);
+    // The drain begins before the relay has had a turn: only its last pass can find this. More than
+    // one batch, so that several turns are needed.
+    let owed = signals(600);
+    office.ledger.owe(&owed);
     let ledger: &dyn hookgate::ledger::Ledger = &*office.ledger;
-    ledger.released(&first).await.unwrap();
+    ledger.released(&owed).await.unwrap();
 
     assert!(office.drain.finish(DEADLINE).await);
     assert!(office.ledger.owed().is_empty());
-    assert_eq!(received(&mut inbox, 1).await, ids(&first));
+    assert_eq!(received(&mut inbox, 600).await, sorted(ids(&owed)));
 }
 
 #[tokio::test]

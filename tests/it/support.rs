@@ -2,6 +2,7 @@
 
 pub(crate) mod gateway;
 pub(crate) mod memory_ledger;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod rabbit;
 pub(crate) mod redis;

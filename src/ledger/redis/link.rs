@@ -1,8 +1,8 @@
 //! The connection to Redis: one, shared by all callers, and made anew when it is lost.
 //!
-//! No task and no queue of its own. Whoever finds the connection gone makes it again; between failed
-//! attempts there is a growing, jittered pause in which everybody is refused at once, with the reason
-//! why the last attempt failed.
+//! No task and no queue of its own. Whoever finds the connection gone makes it again, and whoever comes
+//! meanwhile waits for that; between failed attempts there is a growing, jittered pause in which
+//! everybody is refused at once, with the reason why the last attempt failed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -162,9 +162,10 @@ impl Link {
     }
 
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), Arc<RedisError>> {
-        if let Some(up) = self.line().up()? {
-            return Ok(up);
+        if let Some(open) = self.line().open() {
+            return Ok(open);
         }
+        // Whoever comes while an attempt is under way waits for it, because it may well succeed.
         let _one_at_a_time = self.connecting.lock().await;
         if let Some(up) = self.line().up()? {
             return Ok(up);
@@ -208,10 +209,15 @@ impl Link {
 }
 
 impl Line {
+    /// Returns the connection, if there is one.
+    fn open(&self) -> Option<(MultiplexedConnection, u64)> {
+        Some((self.connection.clone()?, self.number))
+    }
+
     /// Returns the connection, nothing where it may be made now, or why the last one failed.
     fn up(&self) -> Result<Option<(MultiplexedConnection, u64)>, Arc<RedisError>> {
-        match (&self.connection, self.not_before) {
-            (Some(connection), _) => Ok(Some((connection.clone(), self.number))),
+        match (self.open(), self.not_before) {
+            (Some(open), _) => Ok(Some(open)),
             (None, Some(moment)) if clock::instant() < moment => Err(Arc::clone(&self.cause)),
             (None, _) => Ok(None),
         }

@@ -173,6 +173,10 @@ fn a_ledger_out_of_reach_is_a_negative_answer_and_its_password_is_not_told() {
         assert!(ran.stdout.ends_with("\nit would not serve\n"), "{ran:?}");
         assert!(!format!("{ran:?}").contains("s3cr3t"), "{ran:?}");
 
+        if url == redis {
+            // A server that is away may come: the gateway serves and is not ready until then.
+            continue;
+        }
         let ran = run_with(&["serve"], dir.path(), &[SECRET], "");
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert_eq!(ran.stdout, "");

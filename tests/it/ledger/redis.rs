@@ -21,13 +21,16 @@ async fn open_with_timeout(redis: &Redis, timeout: Duration) -> Arc<dyn Ledger> 
 
 async fn try_open(url: &str, timeout: Duration) -> Result<Arc<dyn Ledger>, LedgerError> {
     let url = LedgerUrl::parse(url).unwrap();
-    ledger::open(&Settings {
+    let ledger = ledger::open(&Settings {
         url,
         retention: HOUR,
         lease: HOUR,
         timeout,
     })
-    .await
+    .await?;
+    // It connects on first use.
+    ledger.backlog().await?;
+    Ok(ledger)
 }
 
 /// The keys that tests know by name, in whichever shard they are.
@@ -339,6 +342,19 @@ async fn a_refused_connection_is_told_with_its_cause_and_without_the_password() 
             "{text}"
         );
     }
+}
+
+#[tokio::test]
+async fn whoever_asks_while_the_connection_is_made_again_waits_for_it() {
+    let redis = Redis::start();
+    let ledger = open(&redis).await;
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let drafts: Vec<_> = (0..64)
+        .map(|n| by_id("a", &format!("evt_{n}"), ""))
+        .collect();
+    let asked = drafts.iter().map(|draft| record_new(&ledger, draft));
+    futures_util::future::join_all(asked).await;
+    assert_eq!(ledger.backlog().await.unwrap(), backlog(64, 0));
 }
 
 #[tokio::test]

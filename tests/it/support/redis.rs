@@ -3,8 +3,8 @@
 //! It ends with the value that started it, and with the test process, however that ends: a shell holds
 //! the server and kills it when the pipe from the test is closed.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -142,6 +142,8 @@ impl Redis {
 
     /// Runs the server and tells whether it answers.
     fn run(&mut self) -> bool {
+        // What an earlier run says is not of this one. There may not have been any.
+        let _ = std::fs::remove_file(self.dir.path().join("log"));
         let mut keeper = Command::new("sh");
         keeper
             .args(["-c", KEEPER, "redis-server"])
@@ -156,8 +158,9 @@ impl Redis {
         let mut output = BufReader::new(keeper.stdout.take().unwrap());
         output.read_line(&mut self.pid).unwrap();
         self.keeper = Some(keeper);
-        self.wait("redis-server does not answer", |redis| {
-            redis.answers() || redis.has_failed()
+        // Its own log tells: who answers on the port may be the server of another test.
+        self.wait("redis-server does not start", |redis| {
+            redis.is_ready() || redis.has_failed()
         });
         let failed = self.has_failed();
         if failed {
@@ -190,17 +193,9 @@ impl Redis {
         arguments
     }
 
-    /// Tells whether it answers `PING`, be it by asking for the password.
-    fn answers(&self) -> bool {
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-            stream.write_all(b"PING\r\n")?;
-            let mut answer = [0; 7];
-            stream.read_exact(&mut answer)?;
-            Ok(String::from_utf8_lossy(&answer).into_owned())
-        };
-        ask().is_ok_and(|answer| matches!(&*answer, "+PONG\r\n" | "-NOAUTH"))
+    /// Tells whether this run of the server takes connections.
+    fn is_ready(&self) -> bool {
+        self.log().contains("Ready to accept connections")
     }
 
     /// Tells whether this run of the server could not take its port.
