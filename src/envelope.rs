@@ -64,10 +64,11 @@ pub fn seal(parts: &Parts<'_>, redactor: &Redactor) -> Result<Draft, RedactError
     let mut data = Vec::with_capacity(parts.body.len());
     let made = redactor.redact(parts.media_type, parts.body, &mut data)?;
 
-    let digest = hex::encode(parts.content_digest);
+    let digest = digits(parts.content_digest);
+    let digest = text(&digest);
     let id = match parts.event_id {
-        Some(id) => redactor.scrub(id).into_owned(),
-        None => format!("sha256:{digest}"),
+        Some(id) => redactor.scrub(id),
+        None => format!("sha256:{digest}").into(),
     };
     let completed_id = format!("{id}-{}", &digest[..COMPLETING_DIGITS]);
     let attributes = attributes(parts, redactor);
@@ -140,7 +141,7 @@ fn tail_attributes(
         member("credentialref", credential_ref, out);
     }
     member("assurance", parts.assurance.as_str(), out);
-    member("bodysha256", &hex::encode(parts.body_sha256), out);
+    member("bodysha256", text(&digits(parts.body_sha256)), out);
 }
 
 /// The media type of `data`: the one received, unless what it named has become JSON.
@@ -150,6 +151,17 @@ fn content_type(received: &str, kind: DataKind) -> Option<&str> {
         DataKind::Json if !is_json(received) => Some("application/json"),
         _ => Some(received),
     }
+}
+
+/// Writes a digest in hex.
+fn digits(digest: &[u8; 32]) -> [u8; 64] {
+    let mut digits = [0; 64];
+    hex::encode_to_slice(digest, &mut digits).expect("two digits for each of 32 bytes");
+    digits
+}
+
+fn text(digits: &[u8; 64]) -> &str {
+    std::str::from_utf8(digits).expect("hex digits are ASCII")
 }
 
 fn member(name: &str, value: &str, out: &mut Vec<u8>) {

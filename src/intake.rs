@@ -132,15 +132,15 @@ impl Intake {
         share: OwnedSemaphorePermit,
     ) -> Result<Outcome, Rejected> {
         let (ledger, outbox) = (self.ledger.clone(), self.outbox.clone());
-        let task = self.drain.spawn(async move {
+        let work = self.drain.see_through(async move {
             let recorded = ledger.record(drafts).await?;
             // Recorded before published: a crash in between is work for the relay, not a lost event.
             let outcome = publish(&outbox, recorded).await;
             drop(share);
             Ok(outcome)
         });
-        task.await
-            .unwrap_or(Err(Rejected::Internal("a task that records ended early")))
+        work.await
+            .unwrap_or(Err(Rejected::Internal("what records ended early")))
     }
 }
 

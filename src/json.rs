@@ -96,6 +96,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Returns the next token, or nothing once the document has ended as it should.
+    #[inline]
     pub fn next_token(&mut self) -> Result<Option<Token<'a>>, JsonError> {
         self.skip_space();
         let Some(byte) = self.peek() else {
@@ -144,18 +145,22 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
+    #[inline]
     fn in_array(&self) -> bool {
         self.depth > 0 && self.objects & 1 == 0
     }
 
+    #[inline]
     fn in_object(&self) -> bool {
         self.depth > 0 && self.objects & 1 == 1
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.byte(self.at)
     }
 
+    #[inline]
     fn byte(&self, at: usize) -> Option<u8> {
         self.text.as_bytes().get(at).copied()
     }
@@ -175,12 +180,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn skip_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn member_or_element(&mut self) -> Result<Token<'a>, JsonError> {
         match self.peek() {
             Some(byte) if self.in_array() => self.value(byte),
@@ -189,6 +196,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn key(&mut self) -> Result<Token<'a>, JsonError> {
         if self.peek() != Some(b'"') {
             return Err(self.fault(Fault::Unexpected));
@@ -204,6 +212,7 @@ impl<'a> Scanner<'a> {
         Ok(Token::Key(key))
     }
 
+    #[inline]
     fn value(&mut self, first: u8) -> Result<Token<'a>, JsonError> {
         self.start = self.at;
         let token = match first {
@@ -242,6 +251,7 @@ impl<'a> Scanner<'a> {
         Token::Close(kind)
     }
 
+    #[inline]
     fn value_ended(&mut self) {
         self.expect = match self.depth {
             0 => Expect::Nothing,
@@ -294,6 +304,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn string(&mut self) -> Result<Text<'a>, JsonError> {
         let begin = self.at + 1;
         let mut end = begin;

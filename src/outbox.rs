@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{info, warn};
 
 use self::notes::Notes;
@@ -121,20 +121,18 @@ impl Outbox {
             self.notes.released(signals);
             return self.buffered(count);
         };
-        let (done, confirmed) = oneshot::channel();
         let outbox = self.clone();
-        self.drain.spawn(async move {
+        let work = async move {
             let _permit = permit;
             let published = join_all(signals.into_iter().map(|signal| outbox.hand_over(signal)));
-            let all = published.await.into_iter().all(|confirmed| confirmed);
-            // The caller may have stopped waiting.
-            let _ = done.send(all);
-        });
+            published.await.into_iter().all(|confirmed| confirmed)
+        };
         if self.ack == Ack::Recorded {
+            self.drain.spawn(work);
             return Publication::Pending;
         }
-        match tokio::time::timeout(self.ack_wait, confirmed).await {
-            Ok(Ok(true)) => Publication::Confirmed,
+        match tokio::time::timeout(self.ack_wait, self.drain.see_through(work)).await {
+            Ok(Some(true)) => Publication::Confirmed,
             Ok(_) | Err(_) => self.buffered(count),
         }
     }

@@ -14,7 +14,7 @@ use http_body_util::Full;
 use crate::ledger::LedgerError;
 use crate::outbox::Publication;
 use crate::provider::Provider;
-use crate::signal::SignalId;
+use crate::signal::{SignalId, list};
 
 /// What became of one delivery that was not rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,9 +256,8 @@ fn accept(outcome: &Outcome, provider: Option<&Provider>) -> Response<Full<Bytes
         set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     }
     set(&mut response, HOOKGATE_OUTCOME, outcome.word());
-    let signals: Vec<String> = outcome.signals().iter().map(ToString::to_string).collect();
-    if !signals.is_empty() {
-        set(&mut response, HOOKGATE_SIGNAL, &signals.join(","));
+    if !outcome.signals().is_empty() {
+        set(&mut response, HOOKGATE_SIGNAL, &list(outcome.signals()));
     }
     response
 }

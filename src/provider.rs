@@ -318,17 +318,21 @@ impl Provider {
             let claimed = schemes
                 .iter()
                 .any(|bound| bound.scheme.claims(secret.expose_secret()));
+            let mut taken = false;
             for bound in &mut schemes {
                 let takes = bound.pinned
                     || bound.scheme.claims(secret.expose_secret())
                     || (!claimed && bound.scheme.for_secrets.is_empty());
                 if takes {
-                    let key = bound.scheme.key(secret);
-                    bound.keys.push(key.map_err(|why| BindError::Secret {
-                        index,
-                        why: why.to_owned(),
-                    })?);
+                    taken = true;
+                    let key = bound.scheme.key(secret).map_err(str::to_owned);
+                    let key = key.map_err(|why| BindError::Secret { index, why })?;
+                    bound.keys.push(key);
                 }
+            }
+            if !taken {
+                let why = format!("begins with none of {}", prefixes(&schemes));
+                return Err(BindError::Secret { index, why });
             }
         }
         schemes.retain(|bound| !bound.keys.is_empty());
@@ -428,6 +432,13 @@ impl From<RawSample> for Sample {
             body: raw.body,
         }
     }
+}
+
+fn prefixes(schemes: &[Bound]) -> String {
+    let all = schemes.iter().flat_map(|bound| &bound.scheme.for_secrets);
+    all.map(|prefix| format!("`{prefix}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn strengths(schemes: &[Bound]) -> String {

@@ -198,13 +198,17 @@ pub fn is_json(media_type: &str) -> bool {
 
 fn reading(media_type: &str) -> Reading {
     let essence = media_type.split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/json" | "text/json" => Reading::Json,
-        "application/x-www-form-urlencoded" => Reading::Form,
-        "text/plain" | "" => Reading::Guess,
-        other if other.ends_with("+json") => Reading::Json,
-        _ => Reading::Opaque,
+    let essence = essence.trim();
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    let suffix = essence.rsplit_once('+').map_or("", |(_, suffix)| suffix);
+    if is("application/json") || is("text/json") || suffix.eq_ignore_ascii_case("json") {
+        Reading::Json
+    } else if is("application/x-www-form-urlencoded") {
+        Reading::Form
+    } else if is("text/plain") || is("") {
+        Reading::Guess
+    } else {
+        Reading::Opaque
     }
 }
 

@@ -148,6 +148,18 @@ pub fn source(tenant: &str, endpoint: &str) -> String {
     format!("/tenants/{tenant}/endpoints/{endpoint}")
 }
 
+/// Lists ids, with commas between them.
+pub fn list(ids: &[SignalId]) -> String {
+    let mut text = String::new();
+    for id in ids {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(id.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+    }
+    text
+}
+
 /// A redacted event that the ledger has not seen yet.
 #[derive(Clone, Debug)]
 pub struct Draft {

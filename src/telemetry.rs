@@ -15,6 +15,7 @@ use crate::config::{Log, LogFormat};
 use crate::intake::Taken;
 use crate::outcome::Rejected;
 use crate::publisher::SILENT_TARGETS;
+use crate::signal::list;
 
 /// Starts logging. Fails if something else in the process already does.
 pub fn start(log: Log) -> Result<(), TryInitError> {
@@ -61,7 +62,6 @@ pub fn delivery(taken: &Taken, traceparent: &str, status: u16, took: Duration) {
     let bytes = taken.bytes;
     match &taken.result {
         Ok(outcome) => {
-            let signals: Vec<String> = outcome.signals().iter().map(ToString::to_string).collect();
             info!(
                 endpoint = id,
                 tenant,
@@ -71,7 +71,7 @@ pub fn delivery(taken: &Taken, traceparent: &str, status: u16, took: Duration) {
                 status,
                 bytes,
                 took_us,
-                signals = signals.join(","),
+                signals = list(outcome.signals()),
                 traceparent,
                 "delivery"
             );

@@ -343,15 +343,16 @@ impl<'d> Verified<'d> {
 /// Reads the candidate tags of a delivery. Candidates that cannot be decoded are passed over as
 /// long as one can: a vendor may send another version's tag beside the one that counts.
 fn read_tags(carrier: &Carrier, fields: &Fields<'_>) -> Result<(Vec<Tag>, Params), Rejected> {
-    let what = describe(&carrier.from);
+    let what = || describe(&carrier.from);
     let text = carrier_text(carrier, fields)?;
     let parsed = carrier
         .layout
         .parse(&text)
-        .map_err(|how| Rejected::SignatureMalformed(format!("{what} {how}")))?;
+        .map_err(|how| Rejected::SignatureMalformed(format!("{} {how}", what())))?;
     if parsed.tags.is_empty() {
         return Err(Rejected::SignatureMissing(format!(
-            "an element with the tag in {what}"
+            "an element with the tag in {}",
+            what()
         )));
     }
     let decoded = parsed
@@ -363,7 +364,7 @@ fn read_tags(carrier: &Carrier, fields: &Fields<'_>) -> Result<(Vec<Tag>, Params
         .collect();
     if tags.is_empty() {
         let (length, encoding) = (carrier.length, carrier.encoding);
-        let how = format!("{what} holds no tag of {length} bytes in {encoding}");
+        let how = format!("{} holds no tag of {length} bytes in {encoding}", what());
         return Err(Rejected::SignatureMalformed(how));
     }
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());

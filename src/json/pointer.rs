@@ -81,6 +81,10 @@ pub fn lookup<'a>(
     let mut search = Search::new(pointers);
     while let Some(token) = scanner.next_token()? {
         search.take(token, &scanner);
+        if matches!(token, Token::Open(_)) && search.is_off_every_trail() {
+            scanner.skip_rest()?;
+            search.take(Token::Close(Kind::Object), &scanner);
+        }
     }
     Ok(search.trails.into_iter().map(|trail| trail.found).collect())
 }
@@ -176,6 +180,14 @@ impl<'p, 'a> Search<'p, 'a> {
                 trail.found = None;
             }
         }
+    }
+
+    /// Tells whether no pointer goes on into what was opened last.
+    fn is_off_every_trail(&self) -> bool {
+        let outside = self.open.len().saturating_sub(1);
+        let goes_on =
+            |trail: &Trail<'_, '_>| trail.reached == outside && trail.segments.len() > outside;
+        !self.trails.iter().any(goes_on)
     }
 
     fn begin(&mut self, start: usize) {

@@ -22,7 +22,7 @@ pub(super) struct Pass<'r, 'o> {
     /// Whether what comes next on this level needs a comma.
     comma: bool,
     /// The last key, normalised; kept to spare an allocation for each.
-    name: String,
+    name: Vec<u8>,
 }
 
 /// What becomes of a string.
@@ -48,7 +48,7 @@ impl<'r, 'o> Pass<'r, 'o> {
             all_hidden: verdict.hides(),
             nesting,
             comma: false,
-            name: String::new(),
+            name: Vec::new(),
         }
     }
 
@@ -248,7 +248,7 @@ impl<'r, 'o> Pass<'r, 'o> {
             all_hidden: false,
             nesting: self.nesting - 1,
             comma: false,
-            name: String::new(),
+            name: Vec::new(),
         };
         let read = pass.document(Scanner::over(text));
         let redacted = pass.redacted;

@@ -13,6 +13,8 @@ const MAX_STEPS: usize = u64::BITS as usize - 1;
 pub(super) struct Path {
     steps: Vec<Step>,
     effect: Effect,
+    /// Whether one of the steps is `**`.
+    is_deep: bool,
 }
 
 /// What a path does with what it names.
@@ -29,7 +31,7 @@ pub(super) enum Effect {
 enum Step {
     /// A key by its normalised name, or an index.
     Named {
-        name: Box<str>,
+        name: Box<[u8]>,
         index: Option<usize>,
     },
     /// `*`: whatever stands on this level.
@@ -42,7 +44,7 @@ enum Step {
 #[derive(Clone, Copy)]
 pub(super) enum Place<'n> {
     /// Under a key, normalised.
-    Key(&'n str),
+    Key(&'n [u8]),
     /// At an index.
     Index(usize),
 }
@@ -84,7 +86,11 @@ impl Path {
             .map(|part| Step::parse(part).ok_or(malformed("has a `~` without 0 or 1")))
             .collect::<Result<_, _>>()?;
         match steps.len() {
-            ..=MAX_STEPS => Ok(Self { steps, effect }),
+            ..=MAX_STEPS => Ok(Self {
+                is_deep: steps.iter().any(|step| matches!(step, Step::Deep)),
+                steps,
+                effect,
+            }),
             _ => Err(malformed("is longer than 63 levels")),
         }
     }
@@ -96,21 +102,24 @@ impl Path {
 
     /// The state after going down to a place.
     fn advance(&self, state: u64, place: Place<'_>) -> u64 {
-        let mut next = 0;
-        for (bit, step) in self.steps.iter().enumerate() {
-            if state >> bit & 1 == 1 {
-                next |= match step {
-                    Step::Deep => 1 << bit,
-                    step if step.matches(place) => 2 << bit,
-                    _ => 0,
-                };
-            }
+        let (mut next, mut rest) = (0, state);
+        while let Some(step) = self.steps.get(rest.trailing_zeros() as usize) {
+            let bit = rest & rest.wrapping_neg();
+            next |= match step {
+                Step::Deep => bit,
+                step if step.matches(place) => bit << 1,
+                _ => 0,
+            };
+            rest ^= bit;
         }
         self.with_skipped(next)
     }
 
     /// Adds the states that `**` reaches by standing for nothing.
     fn with_skipped(&self, mut state: u64) -> u64 {
+        if !self.is_deep {
+            return state;
+        }
         for (bit, step) in self.steps.iter().enumerate() {
             if matches!(step, Step::Deep) {
                 state |= (state >> bit & 1) << (bit + 1);
@@ -131,7 +140,7 @@ impl Step {
             "**" => Self::Deep,
             part => {
                 let key = unescape_pointer(part)?;
-                let mut name = String::new();
+                let mut name = Vec::new();
                 normalise(&key, &mut name);
                 Self::Named {
                     index: array_index(&key),

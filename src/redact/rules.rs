@@ -191,19 +191,31 @@ pub(super) enum Named {
 /// The names that are taken out at any depth.
 #[derive(Default)]
 pub(super) struct Names {
-    exact: HashMap<Box<str>, Named>,
-    kept: HashSet<Box<str>>,
+    exact: HashMap<Box<[u8]>, Named>,
+    kept: HashSet<Box<[u8]>>,
+    endings: Endings,
 }
 
 impl Names {
+    fn add(&mut self, name: Box<[u8]>, named: Named) {
+        self.endings.add(&name);
+        self.exact.insert(name, named);
+    }
+
     /// Tells whether and why a normalised name is taken out.
-    pub(super) fn named(&self, name: &str) -> Option<Named> {
+    pub(super) fn named(&self, name: &[u8]) -> Option<Named> {
+        if !self.endings.have(name) {
+            return None;
+        }
         if let Some(named) = self.exact.get(name) {
             return Some(*named);
         }
-        let one = name.strip_suffix('s').unwrap_or(name);
-        let ends = |(ending, before): &(&str, &[&str])| match one.strip_suffix(ending) {
-            Some(start) => before.is_empty() || before.iter().any(|word| start.ends_with(word)),
+        let one = singular(name);
+        let ends = |(ending, before): &(&str, &[&str])| match one.strip_suffix(ending.as_bytes()) {
+            Some(start) => {
+                let follows = |word: &&str| start.ends_with(word.as_bytes());
+                before.is_empty() || before.iter().any(follows)
+            }
             None => false,
         };
         let sensitive = DEFAULT_SUFFIXES.iter().any(ends);
@@ -211,9 +223,42 @@ impl Names {
     }
 
     /// Tells whether a normalised name is exempt from the defaults wherever it stands.
-    pub(super) fn kept(&self, name: &str) -> bool {
+    pub(super) fn kept(&self, name: &[u8]) -> bool {
         self.kept.contains(name)
     }
+}
+
+/// The last two letters of every name that is taken out: few other names end like that, and those
+/// need no closer look.
+#[derive(Default)]
+struct Endings {
+    bits: [u64; 16],
+}
+
+impl Endings {
+    fn add(&mut self, name: &[u8]) {
+        let slot = Self::slot(name);
+        self.bits[slot / 64] |= 1 << (slot % 64);
+    }
+
+    fn have(&self, name: &[u8]) -> bool {
+        let slot = Self::slot(name);
+        self.bits[slot / 64] >> (slot % 64) & 1 == 1
+    }
+
+    /// Of a name in the plural the letters before its `s`, so that both have the same place.
+    fn slot(name: &[u8]) -> usize {
+        let mut last = singular(name)
+            .iter()
+            .rev()
+            .map(|byte| usize::from(byte & 31));
+        let (b, a) = (last.next().unwrap_or(0), last.next().unwrap_or(0));
+        a << 5 | b
+    }
+}
+
+fn singular(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b"s").unwrap_or(name)
 }
 
 /// Checks names and paths, and sorts them by how they are looked for.
@@ -232,8 +277,11 @@ pub(super) fn compile(rules: &Rules) -> Result<(Names, Paths), RuleError> {
         return Err(RuleError::TooMany);
     }
     let mut names = Names::default();
+    for (ending, _) in DEFAULT_SUFFIXES {
+        names.endings.add(ending.as_bytes());
+    }
     for key in DEFAULT_KEYS {
-        names.exact.insert(name(key)?, Named::ByDefault);
+        names.add(name(key)?, Named::ByDefault);
     }
     let mut compiled = Paths::default();
     for path in keep {
@@ -245,7 +293,7 @@ pub(super) fn compile(rules: &Rules) -> Result<(Names, Paths), RuleError> {
     for path in sensitive {
         match path.starts_with('/') {
             true => compiled.add(Path::parse(path, Effect::HideByDefault)?),
-            false => drop(names.exact.insert(name(path)?, Named::ByDefault)),
+            false => names.add(name(path)?, Named::ByDefault),
         }
     }
     for path in paths.iter().filter(|path| path.starts_with('/')) {
@@ -253,20 +301,23 @@ pub(super) fn compile(rules: &Rules) -> Result<(Names, Paths), RuleError> {
     }
     let anywhere = paths.iter().filter(|path| !path.starts_with('/'));
     for key in keys.iter().chain(anywhere) {
-        names.exact.insert(name(key)?, Named::ByRule);
+        names.add(name(key)?, Named::ByRule);
     }
     Ok((names, compiled))
 }
 
 /// Appends a name in the form in which names are compared.
-pub(super) fn normalise(name: &str, out: &mut String) {
-    let letters = name
-        .chars()
-        .filter(|char| !matches!(char, '-' | '_' | '.' | ' '));
-    out.extend(letters.map(|char| char.to_ascii_lowercase()));
+pub(super) fn normalise(name: &str, out: &mut Vec<u8>) {
+    // Every byte of a character beyond ASCII is beyond ASCII too, so bytes will do.
+    out.reserve(name.len());
+    for byte in name.bytes() {
+        if !matches!(byte, b'-' | b'_' | b'.' | b' ') {
+            out.push(byte.to_ascii_lowercase());
+        }
+    }
 }
 
-fn name(rule: &str) -> Result<Box<str>, RuleError> {
+fn name(rule: &str) -> Result<Box<[u8]>, RuleError> {
     let malformed = |why| {
         let rule = rule.to_owned();
         Err(RuleError::Malformed { rule, why })
@@ -274,10 +325,54 @@ fn name(rule: &str) -> Result<Box<str>, RuleError> {
     if rule.contains('/') {
         return malformed("is a path, which begins with `/`");
     }
-    let mut name = String::new();
+    let mut name = Vec::new();
     normalise(rule, &mut name);
     match name.is_empty() {
         true => malformed("names nothing"),
         false => Ok(name.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(rules: &Rules, key: &str) -> Option<Named> {
+        let mut name = Vec::new();
+        normalise(key, &mut name);
+        compile(rules).unwrap().0.named(&name)
+    }
+
+    #[test]
+    fn every_default_name_and_ending_is_found_in_the_singular_and_plural() {
+        let defaults = Rules::default();
+        for key in DEFAULT_KEYS {
+            assert_eq!(named(&defaults, key), Some(Named::ByDefault), "{key}");
+        }
+        for (ending, before) in DEFAULT_SUFFIXES {
+            for word in before.iter().chain(before.is_empty().then_some(&"")) {
+                for key in [
+                    format!("{word}_{ending}"),
+                    format!("my-{word}{ending}"),
+                    format!("{word}{ending}s").to_uppercase(),
+                ] {
+                    assert_eq!(named(&defaults, &key), Some(Named::ByDefault), "{key}");
+                }
+            }
+        }
+        for other in ["", "s", "id", "name", "monkey", "tokenised", "keys", "é"] {
+            assert_eq!(named(&defaults, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_any_length_can_be_a_rule() {
+        for key in ["s", "x", "xs", "ss", "é", "ключ", "any_name"] {
+            let rules = Rules {
+                keys: vec![key.to_owned()],
+                ..Rules::default()
+            };
+            assert_eq!(named(&rules, key), Some(Named::ByRule), "{key}");
+        }
     }
 }

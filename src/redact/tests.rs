@@ -142,10 +142,10 @@ fn ordinary_words_are_not_default_names() {
 
 #[test]
 fn every_default_name_is_one_name_and_none_is_listed_twice() {
-    let names: std::collections::HashSet<String> = DEFAULT_KEYS
+    let names: std::collections::HashSet<Vec<u8>> = DEFAULT_KEYS
         .iter()
         .map(|key| {
-            let mut name = String::new();
+            let mut name = Vec::new();
             rules::normalise(key, &mut name);
             name
         })
