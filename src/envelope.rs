@@ -144,13 +144,23 @@ fn tail_attributes(
     member("bodysha256", text(&digits(parts.body_sha256)), out);
 }
 
-/// The media type of `data`: the one received, unless what it named has become JSON.
+/// The media type of `data`: the one received, unless what it named has become JSON. The header is
+/// signed by nobody, so a text that is no media type is left out.
 fn content_type(received: &str, kind: DataKind) -> Option<&str> {
     match kind {
-        _ if received.is_empty() => None,
         DataKind::Json if !is_json(received) => Some("application/json"),
-        _ => Some(received),
+        _ => Some(received).filter(|text| is_media_type(text)),
     }
+}
+
+/// Tells whether a text is `type/subtype` (RFC 6838 section 4.2), without parameters.
+fn is_media_type(text: &str) -> bool {
+    let name = |part: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+        (1..=127).contains(&part.len()) && part.bytes().all(plain)
+    };
+    text.split_once('/')
+        .is_some_and(|(kind, subtype)| name(kind) && name(subtype))
 }
 
 /// Writes a digest in hex.
@@ -316,5 +326,17 @@ mod tests {
         // The schema lists its properties in the order of the envelope.
         let order: Vec<&String> = known.keys().filter(|name| *name != "data_base64").collect();
         assert_eq!(json.as_object().unwrap().keys().collect::<Vec<_>>(), order);
+    }
+
+    #[test]
+    fn a_content_type_is_a_media_type_or_left_out() {
+        for text in ["application/json", "text/plain", "application/vnd.x-1+json"] {
+            assert!(is_media_type(text), "{text}");
+        }
+        for text in [
+            "", "text", "text/", "/x", "a/b/c", "a/b;q", "a/b c", "a/\u{e9}",
+        ] {
+            assert!(!is_media_type(text), "{text}");
+        }
     }
 }
