@@ -1,6 +1,6 @@
 //! The embedded ledger: one SQLite file, for one instance.
 //!
-//! Everything runs on the one thread of [`writer`]. The database is in WAL mode and synced at every
+//! Everything runs on the one thread of `writer`. The database is in WAL mode and synced at every
 //! commit, so an answer means that the signal is on disk. The file is locked while it is open: a
 //! second process is refused, because two relays without shared leases would publish everything twice.
 

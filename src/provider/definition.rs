@@ -1,6 +1,6 @@
 //! The shape of a provider definition as it is written: one TOML file under `providers/`.
 //!
-//! Nothing here is trusted yet; [`crate::provider::Provider::compile`] checks it and turns it into
+//! Nothing here is trusted yet; `provider/compile.rs` checks it and turns it into
 //! typed steps. `docs/PROVIDERS.md` explains the format to those who write one.
 
 use std::collections::BTreeMap;
