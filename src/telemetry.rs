@@ -78,35 +78,28 @@ pub fn delivery(taken: &Taken, traceparent: &str, status: u16, took: Duration) {
         }
         Err(rejected) => {
             let (reason, detail) = (rejected.reason(), explain(rejected));
-            let ours = rejected.answer().0.is_server_error();
-            if ours {
-                error!(
-                    endpoint = id,
-                    tenant,
-                    provider,
-                    outcome = "rejected",
-                    reason,
-                    detail,
-                    status,
-                    bytes,
-                    took_us,
-                    traceparent,
-                    "delivery"
-                );
+            // The level of a log line is fixed when it is compiled, so two lines with one text.
+            macro_rules! rejected {
+                ($log:ident) => {
+                    $log!(
+                        endpoint = id,
+                        tenant,
+                        provider,
+                        outcome = "rejected",
+                        reason,
+                        detail,
+                        status,
+                        bytes,
+                        took_us,
+                        traceparent,
+                        "delivery"
+                    )
+                };
+            }
+            if rejected.answer().0.is_server_error() {
+                rejected!(error);
             } else {
-                info!(
-                    endpoint = id,
-                    tenant,
-                    provider,
-                    outcome = "rejected",
-                    reason,
-                    detail,
-                    status,
-                    bytes,
-                    took_us,
-                    traceparent,
-                    "delivery"
-                );
+                rejected!(info);
             }
         }
     }
