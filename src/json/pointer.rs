@@ -19,7 +19,8 @@ struct Segment {
 
 impl Pointer {
     /// Reads a pointer such as `/data/items/0/id`; `~1` stands for `/`, `~0` for `~`, and the empty
-    /// pointer for the whole document.
+    /// pointer for the whole document. `*` is the first element of an array: where a batch was split,
+    /// the only one.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parts = text.split('/');
         if parts.next() != Some("") {
@@ -28,7 +29,10 @@ impl Pointer {
         let segments: Vec<Segment> = parts
             .map(|part| match unescape(part) {
                 Some(key) => Ok(Segment {
-                    index: array_index(&key),
+                    index: match key.as_str() {
+                        "*" => Some(0),
+                        key => array_index(key),
+                    },
                     key,
                 }),
                 None => Err(format!("pointer `{text}` has a `~` without 0 or 1")),
@@ -47,24 +51,35 @@ pub enum Found<'a> {
     /// A string, escapes resolved.
     String(Cow<'a, str>),
     /// A number, exactly as written.
-    Number(&'a str),
+    Number(Cow<'a, str>),
     /// `true` or `false`
     Bool(bool),
     /// `null`
     Null,
     /// An object or array, exactly as written.
-    Composite(&'a str),
+    Composite(Cow<'a, str>),
 }
 
 impl Found<'_> {
     /// Returns a string, number or truth value as text; nothing for the rest.
     pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::String(text) => Some(Cow::Borrowed(text)),
-            Self::Number(text) => Some(Cow::Borrowed(text)),
+            Self::String(text) | Self::Number(text) => Some(Cow::Borrowed(text)),
             Self::Bool(true) => Some(Cow::Borrowed("true")),
             Self::Bool(false) => Some(Cow::Borrowed("false")),
             Self::Null | Self::Composite(_) => None,
+        }
+    }
+
+    /// Detaches the value from the document it was found in.
+    pub fn into_owned(self) -> Found<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match self {
+            Self::String(text) => Found::String(owned(text)),
+            Self::Number(text) => Found::Number(owned(text)),
+            Self::Bool(value) => Found::Bool(value),
+            Self::Null => Found::Null,
+            Self::Composite(text) => Found::Composite(owned(text)),
         }
     }
 }
@@ -151,7 +166,7 @@ impl<'p, 'a> Search<'p, 'a> {
             }
             Token::Close(_) => {
                 self.open.pop();
-                self.leave(|trail| Found::Composite(scanner.since(trail.begins)));
+                self.leave(|trail| Found::Composite(scanner.since(trail.begins).into()));
             }
             scalar => {
                 self.element();
@@ -222,7 +237,7 @@ impl Trail<'_, '_> {
 fn found(scalar: Token<'_>) -> Found<'_> {
     match scalar {
         Token::String(text) => Found::String(text.text()),
-        Token::Number(text) => Found::Number(text),
+        Token::Number(text) => Found::Number(text.into()),
         Token::Bool(value) => Found::Bool(value),
         _ => Found::Null,
     }

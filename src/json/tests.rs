@@ -156,11 +156,11 @@ fn every_kind_of_value_is_found_as_it_was_written() {
     let pointers = names.map(|name| Pointer::parse(name).unwrap());
     let expected = [
         Some(Found::String("a/b".into())),
-        Some(Found::Number("1.50e+400")),
+        Some(Found::Number("1.50e+400".into())),
         Some(Found::Bool(true)),
         Some(Found::Null),
-        Some(Found::Composite(r#"{"k": [1, 2]}"#)),
-        Some(Found::Number("0")),
+        Some(Found::Composite(r#"{"k": [1, 2]}"#.into())),
+        Some(Found::Number("0".into())),
         Some(Found::String("x".into())),
         None,
         None,
