@@ -1,0 +1,324 @@
+//! Public keys, certificates and signatures that tests share; all made for tests or published as
+//! samples, and none with a private key.
+
+/// Wise: sample key, body and signature (RSA, PKCS#1, SHA-256).
+pub(crate) const WISE_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAwpb91cEYuyJNQepZAVfP
+ZIlPZfNUefH+n6w9SW3fykqKu938cR7WadQv87oF2VuT+fDt7kqeRziTmPSUhqPU
+ys/V2Q1rlfJuXbE+Gga37t7zwd0egQ+KyOEHQOpcTwKmtZ81ieGHynAQzsn1We3j
+wt760MsCPJ7GMT141ByQM+yW1Bx+4SG3IGjXWyqOWrcXsxAvIXkpUD/jK/L958Cg
+nZEgz0BSEh0QxYLITnW1lLokSx/dTianWPFEhMC9BgijempgNXHNfcVirg1lPSyg
+z7KqoKUN0oHqWLr2U1A+7kqrl6O2nx3CKs1bj1hToT1+p4kcMoHXA7kA+VBLUpEs
+VwIDAQAB
+-----END PUBLIC KEY-----
+";
+
+pub(crate) const WISE_BODY: &str = r#"{"data":{"resource":{"id":49983981,"profile_id":16055450,"account_id":14124090,"type":"transfer"},"current_state":"incoming_payment_waiting","previous_state":null,"occurred_at":"2021-08-23T10:12:50Z"},"subscription_id":"90aa8e14-4ef1-4a56-861c-f3c9cde097ea","event_type":"transfers#state-change","schema_version":"2.0.0","sent_at":"2021-08-23T10:12:50Z"}"#;
+
+pub(crate) const WISE_SIGNATURE: &str = "wKcKCYXAzxNgiu7xmoDm943NUni7Rz33QN8JkEA9dWSGebgndonabgSj18Y4C08OrwVmueGsED2s00M7DtJVcYKOS1i3G4TMVx+mgM3aL9djMBkQtiYNBFUd6wrPI7ZUNHv/TrlKSjTMc+6JFvUvJ7owY3z85e3I4jLRLJowMFvO8kvCJ60+1pY9wDwZvtZ//WS93LrwGjk9Dvwzpmu0w+P4J75tETT5qC3Uv0y5G2yO8SEoO3yNP/tg/BOli02niHb53vEOUWUb9bly6thnfMoXoiV/osoGxgF20R58RlvkAmezyyl1Sv542TfS2DpiwVnmjjjkCyXeSUcKookYLQ==";
+
+/// Travis CI: key, payload and signature (RSA, PKCS#1, SHA-1).
+pub(crate) const TRAVIS_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA26Hg2cFZu9XSP/nCrSDB
+Fw42ngK8WFemlA6qK8dunk5031Q8wDiEGCThGot6jcp4HbY8VN9Jffd3YOpBsjQW
+aPDJWIEnuMCRbe9FinttxlBkoBe/EYnjYXHgWCPzefhJoFOpJf8ijiShYXGR+sz0
+B2B63yS8pNY/HMvd3veI27fGv8DpUn+gx7ib7jo7MvJeB7goAEh3F/VOSe5I9ekw
+z5TeTo/yxQwsoH56/NZyW66hkzdoVncQiRr0sE9IpOTo0HaJod0IXftVnWW9HKqs
+g2uYUThqDVCiN7qNi6pEsieu+P/4x6RmsKGbRrcogM84FU7yi9Cy4maX2oMG30Iq
+jQIDAQAB
+-----END PUBLIC KEY-----
+";
+
+pub(crate) const TRAVIS_PAYLOAD: &str = r#"{"id":161545532,"number":"6","type":"push","state":"passed","status":0,"result":0,"status_message":"Passed","started_at":"2016-09-21T08:14:59Z","finished_at":"2016-09-21T08:15:45Z","branch":"master","commit":"abc","message":"the commit message with ünïcode & = +","repository":{"id":1,"name":"docs","owner_name":"travis-ci"}}"#;
+
+pub(crate) const TRAVIS_SIGNATURE: &str = "IyQRSVcasr/1d9A7x4bNFKKIVVxo3RFkjOyWU79OpXIQQauTSHVIOE8SnZPoMCpDPtKNvNiAFxTLg6336Du2FESfVTvI0uI7tdjOwiv5J5hrmkQ5NAGRls1jyl5ELTWU+173gfTuihBdewRLzv6q8sQbWZnPuCafjQT9bl6E2v87aYsZUkQW8XxedK3jNSwPU1mfr5lgGV5rvcLnsZvEJkVhkcDOoAWbhZ9Yi7xK8eAmHt5Vb9Ss0czHrvK1s5KML2ZcEj1Z9KPueFjB9o7KZWExYbppjBVCyEHmebQBA5Gx/ZW2n2j0GOoYupX5xzcRtC5iH1Ii2wqTBbWhVYhb6Q==";
+
+/// SendGrid: sample key, signed text and signature (ECDSA P-256, DER).
+pub(crate) const SENDGRID_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==";
+
+pub(crate) const SENDGRID_SIGNED: &str = "1600112502[{\"email\":\"hello@world.com\",\"event\":\"dropped\",\"reason\":\"Bounced Address\",\"sg_event_id\":\"ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA\",\"sg_message_id\":\"LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0\",\"smtp-id\":\"<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>\",\"timestamp\":1600112492}]\r\n";
+
+pub(crate) const SENDGRID_SIGNATURE: &str = "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM=";
+
+/// Amazon SNS: self-signed certificate without alternative names, signed text and signature (RSA, PKCS#1, SHA-256).
+pub(crate) const SNS_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
+MIICsjCCAZqgAwIBAgICEmcwDQYJKoZIhvcNAQELBQAwHDEaMBgGA1UEAwwRc25z
+LmFtYXpvbmF3cy5jb20wHhcNMjAwMTAxMDAwMDAwWhcNNDkwMTAxMDAwMDAwWjAc
+MRowGAYDVQQDDBFzbnMuYW1hem9uYXdzLmNvbTCCASIwDQYJKoZIhvcNAQEBBQAD
+ggEPADCCAQoCggEBALXUqkKm2Rf93Hqs7yp98HxzIzge5n6MU6Q0Wk6eetqw6XQO
+BnwBZyHFbmrFfTi0ZqPsrJM9kHBK9cGBD6nU7dtadoPLWpPlvwst2F+vMSVCbBxx
+EW+N7+eOjYmaDz/uZNaVGfEqJ8+ZgrcvhT7NzdoXqbnv8PF+b9IVgZi0Obk5Z8Qv
+w+OaReclrzljJXNf2DXdiqSBflq2tHNvEoZ6gj3jbFUvcJcG/evwdcLqv0Tn88I8
+L0ExzWRqRahKy2rZ0j+yT1xh4B1exQEUXIErVFx1JB4xiLsxo/EDvo/Dd3IXWLkS
+030q62IELQTWhtyAt7L5A0U75IUQP3nRnZoQwKsCAwEAATANBgkqhkiG9w0BAQsF
+AAOCAQEABleEZf2yM+sRBZz9rOPEKhjUyIP7kJsgY5JPsteJstTuIAVqgWo1nDe2
+6x734HDCCOoHrpr9sfOXNHFarePPlUegCOnYRai4sEXUhnDwI/27Z/TvjDKnPloE
++QrQTRB/1D3pFD5uGtwSqic59r1w+VkgQGoow39sampPu+VRB5pULlmDqE9VoC/q
+2T4RUK9qpJT13rfirC5oxAHtQCjSEupAdlpp3Wq3DihsTF5Fm1RetgmWRI0grY5D
+by6RgFrzz/YRsclaPu+8JJ/SSCVhYGEd1ZjdJiolkEjwp2h+zakLiihO97R4bpue
+wfqnc1fFyKHDiCf5iXe3oum3mO7h4A==
+-----END CERTIFICATE-----
+";
+
+pub(crate) const SNS_SIGNED: &str = "Message
+Hello world!
+MessageId
+22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324
+Subject
+My First Message
+Timestamp
+2012-05-02T00:54:06.655Z
+TopicArn
+arn:aws:sns:us-west-2:123456789012:MyTopic
+Type
+Notification
+";
+
+pub(crate) const SNS_SIGNATURE: &str = "Sijil2Am7AHoAkn8txiIO8HZOYDlqPjkAnfGTaSnHqXaGbXLe4BVFouhsehh/9e6/cZq+rmx4GF6BtcWsqb53/Pr8Xy/bWmfwFLPTb6CXpDXisOPcBb7hBJCAFFfrbeRSMN4U8wiS+TXvbf8Z0Q6Q5pPYVM83PloCwkMwwtQ79d7UW2A+vFKL6w2elULUvutF0fXqJxZ/RW6VhRzCN8XXxrBG0XjNhJ5A6V44hbsDczEuKehHPqoDtB+Asa4BgPDz645XzDdsTH7qMKDd5YYCETIM8VJsakwTU2eP8CcRJqmkxA9zR2blDrJdUi0Pmp+VXa5RbgSO+o5hrlFyKGNcQ==";
+
+/// PayPal: an authority for tests.
+pub(crate) const PAYPAL_CA: &str = "-----BEGIN CERTIFICATE-----
+MIIDLDCCAhSgAwIBAgIBATANBgkqhkiG9w0BAQsFADBHMQswCQYDVQQGEwJVUzEX
+MBUGA1UECgwORmFrZSBUZXN0IE9ubHkxHzAdBgNVBAMMFkZha2UgUm9vdCBDQSBm
+b3IgdGVzdHMwHhcNMjQwMTAxMDAwMDAwWhcNMzQwMTAxMDAwMDAwWjBHMQswCQYD
+VQQGEwJVUzEXMBUGA1UECgwORmFrZSBUZXN0IE9ubHkxHzAdBgNVBAMMFkZha2Ug
+Um9vdCBDQSBmb3IgdGVzdHMwggEiMA0GCSqGSIb3DQEBAQUAA4IBDwAwggEKAoIB
+AQDH5Z3Gc1BNhHVcVd89VMN/g8mlymeECnT15uOkUBJh8A5A6CRD36vZC+sfkCJZ
+x/WJ+rv4yWW1yGdHmIeQ8HaCMTGQzG5WVb11024Ts1SyJAKYH+tQzwglAT3xSioc
+XfGIgeLB2XwcuYzUeD1jpWMxHiuDrNV6dr1QKG4Yk2YHF1Vkw6mJoQP61q17vIeA
+sn6AiNIztk3IiZylYDB3WNM8POWy7icydvF8HFvHBEjZRSaLN00XKWMTTlEycBV8
+m4PvHwypRAOszzxhxmlR9aXnE9H11Iz3nOWW/6B0zlTYU4OqPgUab5pRyqq94bkm
+ce9dJj9jsXAgTmki6EyDnkLNAgMBAAGjIzAhMA8GA1UdEwEB/wQFMAMBAf8wDgYD
+VR0PAQH/BAQDAgEGMA0GCSqGSIb3DQEBCwUAA4IBAQCij3f7j7GnhFvt23WeqMaP
+VtGKFtzmID4ea5+vzIZJfEn89Ee1/6PLHl67VTOqIhtyjvsmXfTeGCMCF2K7Zjw+
+luo1PI/jNZYAPq1xOC5nFhIIpUK6MskfJnhbC4OGjGDKZi429zJYF34A1J2Q1Bfo
+E35fS755EWwXOesyXReNuWe7BwX9iqcmTvvqD80xXhhdCNEHGXC2r3yMwrbJSPJE
+jB29AexdCtc5gjTRFY9Kc3eolKSjXqXFgflhLP2tjdEKwZUBozmA0ReMwyY2c4VJ
+zr6tMk1boK960WNyDxCxXkTHwuEdFNvtx36SkRfVEIt/Vh6yxBMN1Ph06IqnT+Qk
+-----END CERTIFICATE-----
+";
+
+/// PayPal: signed by it.
+pub(crate) const PAYPAL_LEAF: &str = "-----BEGIN CERTIFICATE-----
+MIIDVjCCAj6gAwIBAgIBAjANBgkqhkiG9w0BAQsFADBHMQswCQYDVQQGEwJVUzEX
+MBUGA1UECgwORmFrZSBUZXN0IE9ubHkxHzAdBgNVBAMMFkZha2UgUm9vdCBDQSBm
+b3IgdGVzdHMwHhcNMjQwMTAxMDAwMDAwWhcNMzQwMTAxMDAwMDAwWjBUMQswCQYD
+VQQGEwJVUzEXMBUGA1UECgwORmFrZSBUZXN0IE9ubHkxLDAqBgNVBAMMI21lc3Nh
+Z2V2ZXJpZmljYXRpb25jZXJ0cy5wYXlwYWwuY29tMIIBIjANBgkqhkiG9w0BAQEF
+AAOCAQ8AMIIBCgKCAQEAyMmEfsDLNiEOovYUTU1Xy4oH8AStdOGkxQnSaTHk5AFT
+ZVXCz7Wgg6/KqolISMzFTlyFOv1ZyUEpXupk0Pu8Fh+ookSKBsF35HutXw4mOzIg
+R6VNIsju0u45iLsinEs/Wd4UeX8lYISS1AttWxfAppYXnB+JUTTSajworMsbCF/w
+AyONACSFWPeJfNrsw3kzAS++St3YVkhMu8NhXKOowN7m35BgnOOseTxWJgyz9IfA
+C7FIdm8uNDSSus5A6SVxpBiXa2yplyiKaybZaAzZbCRBRKVwqGsN3o9tYBijh9NX
+mK+PPSqzz4z5WlKtCjVNNDJun3Jj9T4KukXcQHZK8wIDAQABo0AwPjAMBgNVHRMB
+Af8EAjAAMC4GA1UdEQQnMCWCI21lc3NhZ2V2ZXJpZmljYXRpb25jZXJ0cy5wYXlw
+YWwuY29tMA0GCSqGSIb3DQEBCwUAA4IBAQC66GNxdBGJQOL6riu0sBD2Zjf4gHLX
+k0T2eV9yhazHplc9Z4bST08jAuIBfGrkTJAIaKEMbLFXXoxJtDRr/TS5PjpZ0cxA
+096x6byEfGCOqITJJp5FkkVJFM39YJnG5ruh9UjbJfUti52phJtpeFJmtBivk5QU
+/hq//u1dT22SAvbj788WJh4uDb1XZoApPe/hahShUTId8votS7OdCkGOcBGLVuQd
+Zq9ZH4qmgDE/iNpYpvAf5SkqX/w5CrPoPeqDC17ZDkCGgvG9saR88Jfjeclelhmv
+WVlukGZkUE+F6vC6FeRHwwJwtlpgYjV9Aq2bftJrGN8vG7M3XJbeIfAj
+-----END CERTIFICATE-----
+";
+
+/// PayPal: signed by it, of 2020.
+pub(crate) const PAYPAL_EXPIRED: &str = "-----BEGIN CERTIFICATE-----
+MIIDVjCCAj6gAwIBAgIBBDANBgkqhkiG9w0BAQsFADBHMQswCQYDVQQGEwJVUzEX
+MBUGA1UECgwORmFrZSBUZXN0IE9ubHkxHzAdBgNVBAMMFkZha2UgUm9vdCBDQSBm
+b3IgdGVzdHMwHhcNMjAwMTAxMDAwMDAwWhcNMjEwMTAxMDAwMDAwWjBUMQswCQYD
+VQQGEwJVUzEXMBUGA1UECgwORmFrZSBUZXN0IE9ubHkxLDAqBgNVBAMMI21lc3Nh
+Z2V2ZXJpZmljYXRpb25jZXJ0cy5wYXlwYWwuY29tMIIBIjANBgkqhkiG9w0BAQEF
+AAOCAQ8AMIIBCgKCAQEAyMmEfsDLNiEOovYUTU1Xy4oH8AStdOGkxQnSaTHk5AFT
+ZVXCz7Wgg6/KqolISMzFTlyFOv1ZyUEpXupk0Pu8Fh+ookSKBsF35HutXw4mOzIg
+R6VNIsju0u45iLsinEs/Wd4UeX8lYISS1AttWxfAppYXnB+JUTTSajworMsbCF/w
+AyONACSFWPeJfNrsw3kzAS++St3YVkhMu8NhXKOowN7m35BgnOOseTxWJgyz9IfA
+C7FIdm8uNDSSus5A6SVxpBiXa2yplyiKaybZaAzZbCRBRKVwqGsN3o9tYBijh9NX
+mK+PPSqzz4z5WlKtCjVNNDJun3Jj9T4KukXcQHZK8wIDAQABo0AwPjAMBgNVHRMB
+Af8EAjAAMC4GA1UdEQQnMCWCI21lc3NhZ2V2ZXJpZmljYXRpb25jZXJ0cy5wYXlw
+YWwuY29tMA0GCSqGSIb3DQEBCwUAA4IBAQA2FtKgCenkIzX8kTyHyLAbOVy2AMMK
+jzOnfZnSfGAt33rhc0UN22KbiT4/zOnlpwted9AetAJ/sed6MW4LXuUjxOwwWiZQ
+BdDDw2ineE3m03B3siWkeuNjbpBILHUe0iQlwOfCAGFm0tVNjmBjPymXdlqrtpnD
+IXiG24gx5HvSO9q/6fcssNNhuPLkpbEXiIQic/GGIf8Ma87P3/lnMPML3mGi3u8O
+/9c2vmvWe2AReZAu0wFov6pYc0hfz+uy5uIE0fN+2AgC1qJUH1SKAeR+pILYqLYg
+Sq5Sg0Uvmjd5kJRdlRPURB9Bxy7L+UtbBu4CBRI4OGSj4q1YqiRKi8kj
+-----END CERTIFICATE-----
+";
+
+/// PayPal: signed by it, of another domain.
+pub(crate) const PAYPAL_OTHER_NAME: &str = "-----BEGIN CERTIFICATE-----
+MIIDMDCCAhigAwIBAgIBBTANBgkqhkiG9w0BAQsFADBHMQswCQYDVQQGEwJVUzEX
+MBUGA1UECgwORmFrZSBUZXN0IE9ubHkxHzAdBgNVBAMMFkZha2UgUm9vdCBDQSBm
+b3IgdGVzdHMwHhcNMjQwMTAxMDAwMDAwWhcNMzQwMTAxMDAwMDAwWjBBMQswCQYD
+VQQGEwJVUzEXMBUGA1UECgwORmFrZSBUZXN0IE9ubHkxGTAXBgNVBAMMEHd3dy5z
+aG9wLmV4YW1wbGUwggEiMA0GCSqGSIb3DQEBAQUAA4IBDwAwggEKAoIBAQDuDqgR
+CNJZo6Cw8+xlv8lahlOyFLIF/7M42zFS1zAZ4Wq16HXsqGxXk/S2OEiGbLv5SfLW
+sMjgGO8Gmxzy2sni7PVmmBtbsmI6X4yDkneOhCu2Lm8qebsrjJMD0YVE1iWDt6iJ
+od4vzi3H8TwRUVqzSExKf/VGkK3GTIXDriY9Sa0OLB7vx6jwoAiqCQ0DyK5qm39y
+R+lGSyIXm6HHk+yD9yRgWRD6tpUqj6QnNnmSyUZsgakvXuHO+O6MzuCwxPTddM9Q
+zWITeNwdLPb+kVFsQnMIeYlD34u9CQ24OSmfRhsZ9mbRw6aS1RpIVL9BuLejjrpB
+jI8rejVuhIByCFs1AgMBAAGjLTArMAwGA1UdEwEB/wQCMAAwGwYDVR0RBBQwEoIQ
+d3d3LnNob3AuZXhhbXBsZTANBgkqhkiG9w0BAQsFAAOCAQEAnHWGOHj4pE+Fsg6o
+JKD1i6+y1IAF1iCqit0iOgcq1CHIBoO2cWMPsugX29dII10bCLiGCxbDZl0dil9s
+hZdSdgtKev1t/IG/WgqSEvbq/Qke6FI7yM6CHJkMN+fCVu3raMXZqA/Wv7tKZlsg
+YvzwI7DnuwY3mX3jsPvyCdfalFexllWgI8V0Z5iq983f3NO7fV13gCaHN30axFaj
+aaH+LvY9ii+mxe3NFHEHLRblKsURhi5stq+Y18zZTrDr3FXokWhTmNNQ4nZGWOPN
+shFL6b3nJjMPrBzwXhkDK7cSuxSAFbfcIwoS0EbNgkjPHmpIuJbNDsNkA85NTKtv
+Bw3kSA==
+-----END CERTIFICATE-----
+";
+
+/// PayPal: signed by it, of a domain that begins alike.
+pub(crate) const PAYPAL_LOOKALIKE: &str = "-----BEGIN CERTIFICATE-----
+MIIDcDCCAligAwIBAgIBBjANBgkqhkiG9w0BAQsFADBHMQswCQYDVQQGEwJVUzEX
+MBUGA1UECgwORmFrZSBUZXN0IE9ubHkxHzAdBgNVBAMMFkZha2UgUm9vdCBDQSBm
+b3IgdGVzdHMwHhcNMjQwMTAxMDAwMDAwWhcNMzQwMTAxMDAwMDAwWjBhMQswCQYD
+VQQGEwJVUzEXMBUGA1UECgwORmFrZSBUZXN0IE9ubHkxOTA3BgNVBAMMMG1lc3Nh
+Z2V2ZXJpZmljYXRpb25jZXJ0cy5wYXlwYWwuY29tLmV2aWwuZXhhbXBsZTCCASIw
+DQYJKoZIhvcNAQEBBQADggEPADCCAQoCggEBAO4OqBEI0lmjoLDz7GW/yVqGU7IU
+sgX/szjbMVLXMBnharXodeyobFeT9LY4SIZsu/lJ8tawyOAY7wabHPLayeLs9WaY
+G1uyYjpfjIOSd46EK7Yubyp5uyuMkwPRhUTWJYO3qImh3i/OLcfxPBFRWrNITEp/
+9UaQrcZMhcOuJj1JrQ4sHu/HqPCgCKoJDQPIrmqbf3JH6UZLIheboceT7IP3JGBZ
+EPq2lSqPpCc2eZLJRmyBqS9e4c747ozO4LDE9N10z1DNYhN43B0s9v6RUWxCcwh5
+iUPfi70JDbg5KZ9GGxn2ZtHDppLVGkhUv0G4t6OOukGMjyt6NW6EgHIIWzUCAwEA
+AaNNMEswDAYDVR0TAQH/BAIwADA7BgNVHREENDAygjBtZXNzYWdldmVyaWZpY2F0
+aW9uY2VydHMucGF5cGFsLmNvbS5ldmlsLmV4YW1wbGUwDQYJKoZIhvcNAQELBQAD
+ggEBAF0KVn3HhQfrfxUb3eOsT8WU+SKKiiEgbG5CfFjPqcpm+qNXN3DTjOQ9FTGm
+YQ19rmayPFjDBM13eCVBgyE2uYPwco+QPFNj8vdDl/EXMstDFesokwe9noyJ9GUO
+GAKpbKI80uGiwAf+r9GyKDqvdCE/G72qHBGzlz1RrTDPqbMntpzJ6xGXRfhzibPI
+2EdSHSYYo4kw4TCVgwzzot+Lrh+RO9BTNEtfzlp69Pyb1/aJTHvu+GTmr0JpQNWC
+YK1jqIye8++wlhmNUATy5tRIbAX+/YuNqCuk3Uy/rQTfdJvQXVkKKxYWY4nm3d2J
+O6SpOEFUysHPAz/uvQyMdJunTAg=
+-----END CERTIFICATE-----
+";
+
+/// PayPal: signed by itself.
+pub(crate) const PAYPAL_EVIL_SELFSIGNED: &str = "-----BEGIN CERTIFICATE-----
+MIIDYzCCAkugAwIBAgIBAzANBgkqhkiG9w0BAQsFADBUMQswCQYDVQQGEwJVUzEX
+MBUGA1UECgwORmFrZSBUZXN0IE9ubHkxLDAqBgNVBAMMI21lc3NhZ2V2ZXJpZmlj
+YXRpb25jZXJ0cy5wYXlwYWwuY29tMB4XDTI0MDEwMTAwMDAwMFoXDTM0MDEwMTAw
+MDAwMFowVDELMAkGA1UEBhMCVVMxFzAVBgNVBAoMDkZha2UgVGVzdCBPbmx5MSww
+KgYDVQQDDCNtZXNzYWdldmVyaWZpY2F0aW9uY2VydHMucGF5cGFsLmNvbTCCASIw
+DQYJKoZIhvcNAQEBBQADggEPADCCAQoCggEBAO4OqBEI0lmjoLDz7GW/yVqGU7IU
+sgX/szjbMVLXMBnharXodeyobFeT9LY4SIZsu/lJ8tawyOAY7wabHPLayeLs9WaY
+G1uyYjpfjIOSd46EK7Yubyp5uyuMkwPRhUTWJYO3qImh3i/OLcfxPBFRWrNITEp/
+9UaQrcZMhcOuJj1JrQ4sHu/HqPCgCKoJDQPIrmqbf3JH6UZLIheboceT7IP3JGBZ
+EPq2lSqPpCc2eZLJRmyBqS9e4c747ozO4LDE9N10z1DNYhN43B0s9v6RUWxCcwh5
+iUPfi70JDbg5KZ9GGxn2ZtHDppLVGkhUv0G4t6OOukGMjyt6NW6EgHIIWzUCAwEA
+AaNAMD4wDAYDVR0TAQH/BAIwADAuBgNVHREEJzAlgiNtZXNzYWdldmVyaWZpY2F0
+aW9uY2VydHMucGF5cGFsLmNvbTANBgkqhkiG9w0BAQsFAAOCAQEAYRvSrMZgd5nk
+siPQ5JiHgvQXf5OWBM9JjbL9cuGWhujJOC6ZfOQtMg/Ln8gqXVDXPePQN+CPbs8s
+AXDobkQqkRRuhKGpqEYKKfFAinJFVmzmKS9KU9p/v/pvgXAYIRxcMmvVdFshzVEq
+wibeDD37e2sZZVOdnmZMHikxNRZKksLxBzd23VefTuAdDA0L1H/Q8XL6wVhQgxV2
+/jXHgCM3y7GTLYljPVzlMgKiRU9YdEfU1sFYtm7ZjzwN4UJAhXJmxE2Ozn/bvD+q
+JT3JAjUD/x1ivo4Hfnra8CioYmK3OshrJVCN+S7D5v1K/3zne51CF8ebzLINzLXH
+g28yJ8LZcA==
+-----END CERTIFICATE-----
+";
+
+/// Google Health: a Tink key set, body and signature (ECDSA P-256, DER, Tink prefix).
+pub(crate) const HEALTH_KEYSET: &str = r#"{"primaryKeyId":1423518167,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.EcdsaPublicKey","value":"EgYIAxACGAIaIQBDKoFJqSGY4TPCeK9MhiUyD541ASPZ41JxT95oNAHxeSIhALlHkeFW6AePSPaVXN91uIr2qDDlycM0mIh0TPBCSvaP","keyMaterialType":"ASYMMETRIC_PUBLIC"},"status":"ENABLED","keyId":1423518167,"outputPrefixType":"TINK"}]}"#;
+
+pub(crate) const HEALTH_BODY: &str = r#"{"data":{"version":"1","clientProvidedSubscriptionName":"sub1","healthUserId":"36987654","operation":"UPSERT","dataType":"steps","intervals":[{"civilIso8601TimeInterval":{"startTime":"2026-05-28T00:00:00","endTime":"2026-05-29T00:00:00"}}]}}"#;
+
+pub(crate) const HEALTH_SIGNATURE: &str = "AVTZKdcwRQIgBEwbqEF9TYHOIK9KfXfaBCI4M4euSbhL2DypZP6zPzACIQDXnYNZle6qXSdCiml1F2bSfo9/p2dqONqt2z3X9pqYxw==";
+
+/// Google Health: two keys.
+pub(crate) const HEALTH_ROTATION: &str = r#"{"primaryKeyId":305419896,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.EcdsaPublicKey","value":"EgYIAxACGAIaIQAptInkITNY5XjLdGqXKhrEgrX0qvgKeLCuVemEjnp9kSIhALs3F9HOhwitPYpAuDB+dK3iN0TBExQmWvPdSqKpsNeZ","keyMaterialType":"ASYMMETRIC_PUBLIC"},"status":"ENABLED","keyId":305419896,"outputPrefixType":"TINK"},{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.EcdsaPublicKey","value":"EgYIAxACGAIaIQBDKoFJqSGY4TPCeK9MhiUyD541ASPZ41JxT95oNAHxeSIhALlHkeFW6AePSPaVXN91uIr2qDDlycM0mIh0TPBCSvaP","keyMaterialType":"ASYMMETRIC_PUBLIC"},"status":"ENABLED","keyId":1423518167,"outputPrefixType":"TINK"}]}"#;
+
+/// Google Health: its key is disabled.
+pub(crate) const HEALTH_DISABLED: &str = r#"{"primaryKeyId":305419896,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.EcdsaPublicKey","value":"EgYIAxACGAIaIQAptInkITNY5XjLdGqXKhrEgrX0qvgKeLCuVemEjnp9kSIhALs3F9HOhwitPYpAuDB+dK3iN0TBExQmWvPdSqKpsNeZ","keyMaterialType":"ASYMMETRIC_PUBLIC"},"status":"ENABLED","keyId":305419896,"outputPrefixType":"TINK"},{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.EcdsaPublicKey","value":"EgYIAxACGAIaIQBDKoFJqSGY4TPCeK9MhiUyD541ASPZ41JxT95oNAHxeSIhALlHkeFW6AePSPaVXN91uIr2qDDlycM0mIh0TPBCSvaP","keyMaterialType":"ASYMMETRIC_PUBLIC"},"status":"DISABLED","keyId":1423518167,"outputPrefixType":"TINK"}]}"#;
+
+/// Plaid: a key and a token it published (ES256).
+pub(crate) const PLAID_JWKS: &str = r#"{"keys":[{"alg":"ES256","created_at":1560466143,"crv":"P-256","expired_at":null,"kid":"6c5516e1-92dc-479e-a8ff-5a51992e0001","kty":"EC","use":"sig","x":"35lvC8uz2QrWpQJ3TUH8t9o9DURMp7ydU518RKDl20k","y":"I8BuXB2bvxelzJAd7OKhd-ZwjCst05Fx47Mb_0ugros"}]}"#;
+
+pub(crate) const PLAID_TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6IjZjNTUxNmUxLTkyZGMtNDc5ZS1hOGZmLTVhNTE5OTJlMDAwMSIsInR5cCI6IkpXVCJ9.eyJpYXQiOjE1OTA4ODcwMDEsInJlcXVlc3RfYm9keV9zaGEyNTYiOiJiNjNhMDdiNTQ3YjAwZjk5MjU0N2Y2YmJjOGQ5YWNjNjFhOGNjZWUxMzhiYzgyZjQ0YTZiYWEwOTY4M2E1ZDBmIn0.OOKvIihgqCj7Qrb2bmz7T3t7uK-0JyjiEqL2s1kWeJBM4MMmjaHKK8GmU_z91QolBWMzvPgs718EElY-rE3cwQ";
+
+/// Google Pub/Sub: two keys and a token signed with the second (RS256).
+pub(crate) const PUBSUB_JWKS: &str = r#"{"keys":[{"kty":"RSA","alg":"RS256","use":"sig","kid":"key-1","n":"z6QbZYn6ciEPcBGUAjLVuRXG1uFgXtVPYM6EPl3bmyksvkLt_2vcHBqKX1o7Z1szWoKiwqCVStquldv7oiOFmOMqT9XrQ-lGhHtraxTDhUhAFQcLE8_DqpOEfq7hm2qCWCzxmvK7SPPOiNQz0iXBimHjG0XbVMWYaDMkIWwEcBEKD8HNwgvt7QbwPPpTGDoL1zRZT0jDClOkC_uee7uvPWF-pm-vg_xZFgIJaDSDPtyTNAqntuwh45-71FjCVLfQlfUSbf6xq43kYf5sMGx72Ax1tZxjIfTw4Gs6W0fWEJTE_T2P6RrczRb89IqKX20EhceP8IK8QtgP2rD8CUNpCw","e":"AQAB"},{"kty":"RSA","alg":"RS256","use":"sig","kid":"key-2","n":"pbb-wefqEYxpeDR5e-d6GcKNLRGLzmEXHby3akzA63S8HV1s7AOzevt6zJNCHacTYJFFwJGCvemXHxN71ahgVjCBeMSiGkBwV3avomzKuviAkpbpuira9ZDjg9Welywqawt850ywwIdAKypoMiMYHzOe2eOICovCyESk3bC89WVndeJOE2bzrEqIKldt_KOGkyfNqBfLwXf1L8NZMNc1BbUWBJdiltg87XpvuIR5PvcOVCBdouhg35j3V8jygSJszOFDJ_o9VHxsd4ZSTkhNHLTzR-NbIi_d6CvrMndGgCOdxH9Anc6msqNYrnHoWSmEnDsLS4mGtfG2s2rd2x0M1Q","e":"AQAB"}]}"#;
+
+pub(crate) const PUBSUB_TOKEN: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImtleS0yIiwidHlwIjoiSldUIn0.eyJhdWQiOiJodHRwczovL2d3LmV4YW1wbGUvaG9va3MveCIsImF6cCI6IjExMzc3NDI2NDQ2MzAzODMyMTk2NCIsImVtYWlsIjoicHVzaGVyQG15LXByb2plY3QuaWFtLmdzZXJ2aWNlYWNjb3VudC5jb20iLCJlbWFpbF92ZXJpZmllZCI6dHJ1ZSwiZXhwIjoxNzAwMDAzNjAwLCJpYXQiOjE3MDAwMDAwMDAsImlzcyI6Imh0dHBzOi8vYWNjb3VudHMuZ29vZ2xlLmNvbSIsInN1YiI6IjExMzc3NDI2NDQ2MzAzODMyMTk2NCJ9.WjKFNblVsrytB_ZuvVbWw4f-NfSumj9QpJoWDEexazUpDQVOg7I85yy-r3ow9sDeL8E1v1mvqvpXCVMQS-Xv2v4Hiq0hOgoze0SlFVJCCqo6QMIKDGxUkXR4AAayFoDoGJtqyce0aPsyDf4CtCbpFgzql5FF7boTi9DbwKeb676HLPydNkfyR-YprhEPb9AfyT_-ZDwt9lVQoLvBaW-kN9_4C_lgSOV7aFDDzsajuF_-6x7uIBOOGDggw-KtVacmNF3jCx7vHzOl2hfP_eP2jSpmvFOpSTK3CsDEXr_7H7Z3dUSc2HovA6iYHKtLCO1krrQqvwKzVC9kZqdxZHGUWA";
+
+/// One key of each other kind, and a token for each.
+pub(crate) const MIXED_JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"wn1BpU4ou8BHeja26MRdv2I4NAhZ4XoqgC7KaJd1hH4"},{"kty":"EC","crv":"P-384","kid":"p384","alg":"ES384","x":"QIGKMaHrOCJwHmR7PCO_bs9bRACUyeaWJ9qRtIc4Xa3UwS3LC2DqVD3JGqSZ0tLx","y":"nccciZWTxYv0UCmUACm0O-xSoMksfbVYsn_ZiP2VfL1TPhxL4Ik-FODZ6xbk-Rv8"},{"kty":"RSA","kid":"rsa","use":"sig","n":"u2teT2lO2Epu99yH7A-6vZcbRte9RQKOXFlZMqS2AFR_GRwx9iTy9BIF_TnsIXgDSL9ia_UD85m3QCSo7X2AKgzGCMVvhTiVlHfZySj594DLFETpU0B_DyxMdK2wK2v7RcvCuMfx9AgvGlvYUUqTpWpjEAsLX1HI0VZ6g-Cylun_VFIXREIJOAXemTar0aFCgkunS3eN1_WooYAelYAfFzB-xw5c1OT7NuneOM4wDojB9Qpemgva4noa70gH1-wX-Ev5c9nrHHAwZ2A6SimpPUG4hNwJpWcsZ29Y3K6cLiEfePeAz41C1RX0DcVk1BNwULHRWbaEo1nb_k_uXWginw","e":"AQAB"}]}"#;
+
+pub(crate) const EDDSA_TOKEN: &str = "eyJhbGciOiJFZERTQSIsImtpZCI6ImVkIiwidHlwIjoiSldUIn0.eyJpc3MiOiJ0ZXN0cyIsImF1ZCI6WyJvbmUiLCJ0d28iXSwiZXhwIjoxNzAwMDAzNjAwLCJuYmYiOjE3MDAwMDAwMDAsIm4iOjEuNSwib2siOnRydWV9.yOSHN5FY3KNydnYqwhbsbhqKEgx4vO_yW_K_6dIhG0mTRR_58QWJun73mnS0k40TtT2NgP7aaWmc9_lSf3sECA";
+
+pub(crate) const ES384_TOKEN: &str = "eyJhbGciOiJFUzM4NCIsImtpZCI6InAzODQiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJ0ZXN0cyIsImF1ZCI6WyJvbmUiLCJ0d28iXSwiZXhwIjoxNzAwMDAzNjAwLCJuYmYiOjE3MDAwMDAwMDAsIm4iOjEuNSwib2siOnRydWV9.0_Co39CL_JeBfuN3gutxCoa7QPTmU5ZIHv3YH-L0BDAlsB-ZMXRW2thwxtMFBgh5N04zpHirNgrwTJiUT8GFxCHcmIB1AKPwJM3mqdRY1vbhnv-ceYdXh0gFBOSkW5S0";
+
+pub(crate) const PS256_TOKEN: &str = "eyJhbGciOiJQUzI1NiIsImtpZCI6InJzYSIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJ0ZXN0cyIsImF1ZCI6WyJvbmUiLCJ0d28iXSwiZXhwIjoxNzAwMDAzNjAwLCJuYmYiOjE3MDAwMDAwMDAsIm4iOjEuNSwib2siOnRydWV9.RN0At8Q9g76bLuhYYZ-plNt5wDmxiSjbGLA5girhWy55SfkuwACavxn0sd2Vi1tbIeIMDojzgg3QSxN45fSK45kSjPkB9Zb3RKdCWQHUiqU8oWW5W27SJC7hFNUAq8ZhpYIotcPzyPhgdHLKaa52W_0-oTNERhKXQjK9-VKUvsJO52wclh52WETVP6WAUa_fl4bbpPrCgSLHkoi0C7vDFh2Pb_ALPjEeXhr3sDrrUwOWKrm7EI88GPHAoIBne-CFaNttJts18MoJrsWmTc61wg-7GlpMwAHA6twnObGTJok7-FNqVlBceK3bYgmfuP5-5Ao3mzNzRRPM2p8ZyfLkKA";
+
+/// The first of them as PEM.
+pub(crate) const ED25519_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAwn1BpU4ou8BHeja26MRdv2I4NAhZ4XoqgC7KaJd1hH4=
+-----END PUBLIC KEY-----
+";
+
+/// An RSA key that is too small.
+pub(crate) const RSA_1024_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC9A6I50B2F5aWK1QB+SwTieJKf
+P+oi5bUg8n7b5XU2ajYAjXfl++CgxrQPoieHS2TaeBPyFJvyQGh2thGrowbvVG8L
+YHEP0uD70o5W9XfamOCIYrB4psy50QJxA/qiREYwmwW+kyFa8V7jiqLJaEh9tt1D
+kErgO3GcKiV12hwEuQIDAQAB
+-----END PUBLIC KEY-----
+";
+
+/// A root; a leaf for client authentication, named by its common name only; what is between.
+pub(crate) const CHAIN_ROOT: &str = "-----BEGIN CERTIFICATE-----
+MIIBPDCB46ADAgECAhRrdSoUC3NRamEdm/J15OoSPucNpTAKBggqhkjOPQQDAjAU
+MRIwEAYDVQQDDAlUZXN0IFJvb3QwHhcNMjQwMTAxMDAwMDAwWhcNMzQwMTAxMDAw
+MDAwWjAUMRIwEAYDVQQDDAlUZXN0IFJvb3QwWTATBgcqhkjOPQIBBggqhkjOPQMB
+BwNCAAQfzJuQRuYtYy/sdywIpmhHJi+Cw8QA8xMFW86qrBrihBGPcNDrOyhMoe60
+34mhMm6VTUmzuXOTocR/dsxdCASOoxMwETAPBgNVHRMBAf8EBTADAQH/MAoGCCqG
+SM49BAMCA0gAMEUCICexBcDoDAQmLikJrB1FCkz2tXJ137cTqmO1PnltGY2jAiEA
+17qtOJY7wpp4xPDSwoLJb/A1dEKZG437silGxDSHC3w=
+-----END CERTIFICATE-----
+";
+
+pub(crate) const CHAIN_LEAF: &str = "-----BEGIN CERTIFICATE-----
+MIIBYzCCAQmgAwIBAgIUC3uBtHuyBbUsFR2aAky03S3f8KcwCgYIKoZIzj0EAwIw
+HDEaMBgGA1UEAwwRVGVzdCBJbnRlcm1lZGlhdGUwHhcNMjQwMTAxMDAwMDAwWhcN
+MzQwMTAxMDAwMDAwWjAgMR4wHAYDVQQDDBVzaWduaW5nLmhvb2tzLmV4YW1wbGUw
+WTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQVyvNtMIkxqPm14B1VcrUnRs6amG+L
+pqoRQuvwtYs90z1IN23o73ObAo/X7D1CCS5yygAOQ1fjTylZuflJB99RoyUwIzAM
+BgNVHRMBAf8EAjAAMBMGA1UdJQQMMAoGCCsGAQUFBwMCMAoGCCqGSM49BAMCA0gA
+MEUCIQDzfwtGbo9HHle9ZEdXE3wqTIHmkg8TuHe08/+uficyVwIgTpwYHzXTxHUb
+aOqVtUyOIgzaAnZMU8gjHEySObTL4gc=
+-----END CERTIFICATE-----
+";
+
+pub(crate) const CHAIN_INTERMEDIATE: &str = "-----BEGIN CERTIFICATE-----
+MIIBRDCB66ADAgECAhQg2Hx/293US/JbcRYjYrkCEGN1MTAKBggqhkjOPQQDAjAU
+MRIwEAYDVQQDDAlUZXN0IFJvb3QwHhcNMjQwMTAxMDAwMDAwWhcNMzQwMTAxMDAw
+MDAwWjAcMRowGAYDVQQDDBFUZXN0IEludGVybWVkaWF0ZTBZMBMGByqGSM49AgEG
+CCqGSM49AwEHA0IABDLYVNA9dfMu6etKmz2Y3iA13YWbBp8jUbLgFilYXpuJBJK9
+Wa1yvFLbscEUjy7EeLAL771iOZ9qiY/kw7ni3nujEzARMA8GA1UdEwEB/wQFMAMB
+Af8wCgYIKoZIzj0EAwIDSAAwRQIgBJLga0yhjSlCK5h0knSluJtmbUw26bk+f3fh
+E/jeRYgCIQCNmrDGnRvtrrrfOKerjRAtdibYp/DNYbw2cd2J/YdEgQ==
+-----END CERTIFICATE-----
+";
+
+/// A leaf of the same chain that is for signing code only.
+pub(crate) const CHAIN_CODE_SIGNER: &str = "-----BEGIN CERTIFICATE-----
+MIIBYzCCAQmgAwIBAgIUIlBim/KDf04XZD6rqP5b809V8TUwCgYIKoZIzj0EAwIw
+HDEaMBgGA1UEAwwRVGVzdCBJbnRlcm1lZGlhdGUwHhcNMjQwMTAxMDAwMDAwWhcN
+MzQwMTAxMDAwMDAwWjAgMR4wHAYDVQQDDBVzaWduaW5nLmhvb2tzLmV4YW1wbGUw
+WTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQVyvNtMIkxqPm14B1VcrUnRs6amG+L
+pqoRQuvwtYs90z1IN23o73ObAo/X7D1CCS5yygAOQ1fjTylZuflJB99RoyUwIzAM
+BgNVHRMBAf8EAjAAMBMGA1UdJQQMMAoGCCsGAQUFBwMDMAoGCCqGSM49BAMCA0gA
+MEUCIQCkgQXmcg19NReR5+oUJ1nmJk30ATfmZlIRavUk8XiTYgIgOuzSCSCGj/ep
+jKWzkI4Qt97SXgp4NMAnDpiNAiSgMoI=
+-----END CERTIFICATE-----
+";
+
+/// A leaf of the same chain whose alternative name is not its common name.
+pub(crate) const CHAIN_OTHER_SAN: &str = "-----BEGIN CERTIFICATE-----
+MIIBaTCCAQ6gAwIBAgIUWpm5uiZNAzFnipTQEYiBKupveVgwCgYIKoZIzj0EAwIw
+HDEaMBgGA1UEAwwRVGVzdCBJbnRlcm1lZGlhdGUwHhcNMjQwMTAxMDAwMDAwWhcN
+MzQwMTAxMDAwMDAwWjAgMR4wHAYDVQQDDBVzaWduaW5nLmhvb2tzLmV4YW1wbGUw
+WTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQVyvNtMIkxqPm14B1VcrUnRs6amG+L
+pqoRQuvwtYs90z1IN23o73ObAo/X7D1CCS5yygAOQ1fjTylZuflJB99RoyowKDAM
+BgNVHRMBAf8EAjAAMBgGA1UdEQQRMA+CDW90aGVyLmV4YW1wbGUwCgYIKoZIzj0E
+AwIDSQAwRgIhAJ7o2ekWCrzcFIFQyEAmgxjHmnVNcPDjRIg9lEyDzLdcAiEAy6Hg
+W1vMM0E2miYinfAbPhbapV768WJZ0daY4f+9Nq0=
+-----END CERTIFICATE-----
+";
