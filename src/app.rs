@@ -13,6 +13,7 @@ use crate::admin::{Admin, Health};
 use crate::config::Config;
 use crate::config::snapshot::Snapshot;
 use crate::intake::Intake;
+use crate::keys::{self, KeyCache};
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::limits::Budget;
 use crate::metrics::Metrics;
@@ -23,6 +24,7 @@ use crate::route::Routes;
 use crate::server::Public;
 use crate::shutdown::Drain;
 use crate::telemetry::explain;
+use crate::verify::public_key::KeySet;
 
 /// How often the ledger is asked whether it is there and how much it owes.
 const CHECK_UP: Duration = Duration::from_secs(1);
@@ -51,6 +53,9 @@ pub enum AppError {
     /// The publisher cannot be opened.
     #[error("cannot open the publisher")]
     Publisher(#[from] PublishError),
+    /// No keys can be fetched.
+    #[error("cannot prepare to fetch the keys that providers publish")]
+    Keys(#[from] keys::SettingsError),
     /// A metric's name is taken.
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
@@ -64,6 +69,7 @@ pub struct App {
     ledger: Arc<dyn Ledger>,
     publisher: Arc<dyn Publisher>,
     outbox: Outbox,
+    keys: KeyCache<KeySet>,
     budget: Budget,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
@@ -109,6 +115,7 @@ impl App {
         let public = listen("listen", config.server.listen).await?;
         let admin = listen("admin_listen", config.server.admin_listen).await?;
         let work = Drain::new();
+        let keys = KeyCache::new(config.keys.clone(), work.clone())?;
         let settings = OutboxSettings {
             ack: config.ack,
             ack_wait: config.ack_wait,
@@ -127,6 +134,7 @@ impl App {
             ledger,
             publisher,
             outbox,
+            keys,
             budget,
             metrics,
             health,
@@ -154,6 +162,7 @@ impl App {
         let intake = Intake::new(
             self.snapshot.clone(),
             self.budget.clone(),
+            Arc::new(self.keys),
             self.ledger.clone(),
             self.outbox.clone(),
             work.clone(),

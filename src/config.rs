@@ -38,6 +38,7 @@ pub use problems::Problems;
 pub use secret::{Environment, ProcessEnvironment};
 pub use server::{Log, LogFormat, Server};
 
+use crate::keys;
 use crate::provider::Catalogue;
 use crate::{ledger, publisher};
 use backend::{Memory, Publishing};
@@ -72,6 +73,8 @@ pub struct Config {
     pub ack_wait: Duration,
     /// Signals that wait for their confirm at once; beyond, the relay publishes. 1024 unless set.
     pub publisher_max_in_flight: usize,
+    /// How the keys that providers publish are fetched.
+    pub keys: keys::Settings,
     /// How many deliveries all endpoints of one tenant take together; `None`: no limit.
     pub tenant_rate: Option<Rate>,
     /// The endpoints, in the order of the file.
@@ -82,6 +85,9 @@ pub struct Config {
     pub warnings: Vec<String>,
     files: Vec<PathBuf>,
 }
+
+/// Hosts whose addresses are given in `keys.resolve`.
+const MAX_RESOLVED: usize = 256;
 
 impl Config {
     /// Loads the file at `path`. Blocks on files. Relative paths in it start at its directory.
@@ -140,6 +146,7 @@ impl Config {
         let memory = Memory::read(root.section("ledger"), &secrets);
         let publishing = Publishing::read(root.section("publisher"), &secrets);
         let limits = Limits::read(root.section("limits"));
+        let keys = key_settings(root.section("keys"), dir);
         let (catalogue, providers_dir) = providers(root.section("providers"), dir);
         let written = root.sections("endpoint", MAX_ENDPOINTS);
         if written.is_empty() && !root.has("endpoint") {
@@ -179,6 +186,7 @@ impl Config {
             ack: publishing.ack,
             ack_wait: publishing.ack_wait,
             publisher_max_in_flight: publishing.max_in_flight,
+            keys,
             tenant_rate: limits.tenant,
             endpoints,
             providers_dir,
@@ -186,6 +194,33 @@ impl Config {
             files: secrets.files.take(),
         }
     }
+}
+
+/// Reads `[keys]`: how the keys that providers publish are fetched.
+fn key_settings(mut section: Section<'_>, dir: &Path) -> keys::Settings {
+    let mut settings = keys::Settings::default();
+    if let Some(text) = section.text("ca_file") {
+        let pem = read_file(&dir.join(text.text));
+        let read = pem.and_then(|pem| {
+            keys::certificates(pem.as_bytes()).map_err(|error| with_causes(&error))
+        });
+        match read {
+            Ok(certificates) => settings.extra_ca = certificates,
+            Err(why) => section.report.problem(text.at, format!("`ca_file`: {why}")),
+        }
+    }
+    settings.allow_private = section.boolean("allow_private").unwrap_or_default();
+    for (host, text) in section.text_table("resolve", MAX_RESOLVED) {
+        match text.text.parse() {
+            Ok(address) => drop(settings.places.insert(host, vec![address])),
+            Err(_) => section.report.problem(
+                text.at,
+                "`resolve` must name addresses such as \"10.0.0.7:443\"".to_owned(),
+            ),
+        }
+    }
+    section.finish();
+    settings
 }
 
 /// Reads `[providers]` and the definitions it names.

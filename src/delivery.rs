@@ -22,6 +22,8 @@ pub struct Delivery {
     pub body: Bytes,
     /// The caller's address: the peer's, or what a trusted proxy says it is.
     pub caller: IpAddr,
+    /// Whether a trusted proxy passed it on, so that what only proxies say can be believed.
+    pub via_trusted_proxy: bool,
 }
 
 /// The value of a header that must appear at most once.
@@ -52,12 +54,17 @@ impl Delivery {
         self.url.split_once('?').map_or("", |(_, query)| query)
     }
 
+    /// Returns the Content-Type as it was sent, with its parameters; empty where there is none.
+    pub fn content_type(&self) -> std::borrow::Cow<'_, str> {
+        match self.header("content-type") {
+            Single::One(value) => String::from_utf8_lossy(value),
+            _ => std::borrow::Cow::Borrowed(""),
+        }
+    }
+
     /// Returns the media type of the body in lower case, without parameters; empty where there is none.
     pub fn media_type(&self) -> String {
-        let Single::One(value) = self.header("content-type") else {
-            return String::new();
-        };
-        let text = String::from_utf8_lossy(value);
+        let text = self.content_type();
         let essence = text.split(';').next().unwrap_or_default();
         essence.trim().to_ascii_lowercase()
     }
@@ -84,6 +91,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(b"{\"secret\":1}"),
             caller: IpAddr::from([127, 0, 0, 1]),
+            via_trusted_proxy: false,
         }
     }
 

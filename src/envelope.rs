@@ -43,13 +43,14 @@ pub struct Parts<'a> {
     pub received: Timestamp,
     /// W3C Trace Context of the delivery.
     pub traceparent: &'a str,
-    /// The media type of the event, without parameters; empty if there is none.
+    /// The media type of the event, as it was sent; empty if there is none.
     pub media_type: &'a str,
     /// The event's bytes: the delivery's body, or one part of a batch.
     pub body: &'a [u8],
     /// SHA-256 of the whole body of the delivery.
     pub body_sha256: &'a [u8; 32],
-    /// SHA-256 of the content that was signed.
+    /// SHA-256 of the content that was signed, or of that and its occasion: see
+    /// [`crate::identify::Event::content_digest`].
     pub content_digest: &'a [u8; 32],
     /// The signal's name.
     pub signalid: SignalId,
@@ -130,7 +131,7 @@ fn tail_attributes(
     member("type", &attributes.event_type, out);
     member("time", &time, out);
     if let Some(media_type) = content_type(parts.media_type, kind) {
-        member("datacontenttype", &redactor.scrub(media_type), out);
+        member("datacontenttype", &redactor.scrub(&media_type), out);
     }
     member("tenant", parts.tenant, out);
     member("endpoint", parts.endpoint, out);
@@ -146,10 +147,12 @@ fn tail_attributes(
 
 /// The media type of `data`: the one received, unless what it named has become JSON. The header is
 /// signed by nobody, so a text that is no media type is left out.
-fn content_type(received: &str, kind: DataKind) -> Option<&str> {
+fn content_type(received: &str, kind: DataKind) -> Option<String> {
+    let essence = received.split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
     match kind {
-        DataKind::Json if !is_json(received) => Some("application/json"),
-        _ => Some(received).filter(|text| is_media_type(text)),
+        DataKind::Json if !is_json(&essence) => Some("application/json".to_owned()),
+        _ => Some(essence).filter(|text| is_media_type(text)),
     }
 }
 

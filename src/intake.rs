@@ -4,26 +4,33 @@
 //! sockets ([`crate::server`]); statuses and reason words are chosen in [`crate::outcome`].
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::{info, warn};
 
 use crate::clock::Timestamp;
+use crate::config::State;
 use crate::config::snapshot::Snapshot;
 use crate::delivery::Delivery;
 use crate::envelope::{self, Parts};
-use crate::handshake;
+use crate::handshake::{self, Phase};
 use crate::identify::Event;
+use crate::keys::{KeyAddress, KeyError, KeySource};
 use crate::ledger::{Ledger, Recorded};
 use crate::limits::{Budget, Received, check_caller};
 use crate::outbox::{Outbox, Publication};
-use crate::outcome::{Outcome, Rejected};
+use crate::outcome::{Outcome, Rejected, Reply};
 use crate::route::{Route, Routes};
 use crate::shutdown::Drain;
 use crate::signal::Draft;
 use crate::verify::Verified;
+use crate::verify::public_key::KeySet;
 
 /// Everything of a request but its body.
 #[derive(Debug)]
@@ -38,6 +45,8 @@ pub struct Head {
     pub headers: HeaderMap,
     /// The caller's address.
     pub caller: IpAddr,
+    /// Whether a trusted proxy passed it on.
+    pub via_trusted_proxy: bool,
     /// When it was received.
     pub received: Timestamp,
     /// W3C Trace Context of the delivery.
@@ -60,6 +69,7 @@ pub struct Taken {
 pub struct Intake {
     snapshot: Snapshot,
     budget: Budget,
+    keys: Arc<dyn KeySource<KeySet>>,
     ledger: Arc<dyn Ledger>,
     outbox: Outbox,
     drain: Drain,
@@ -70,6 +80,7 @@ impl Intake {
     pub fn new(
         snapshot: Snapshot,
         budget: Budget,
+        keys: Arc<dyn KeySource<KeySet>>,
         ledger: Arc<dyn Ledger>,
         outbox: Outbox,
         drain: Drain,
@@ -77,6 +88,7 @@ impl Intake {
         Self {
             snapshot,
             budget,
+            keys,
             ledger,
             outbox,
             drain,
@@ -118,9 +130,64 @@ impl Intake {
         route.check_rate()?;
         let Received { body, share } = self.budget.receive(body, route.endpoint.max_body).await?;
         *bytes = body.len();
-        match prepare(routes, route, head, body)? {
+        let (received, traceparent) = (head.received, head.traceparent);
+        let delivery = Delivery {
+            method: head.method,
+            url: head.url,
+            headers: head.headers,
+            body,
+            caller: head.caller,
+            via_trusted_proxy: head.via_trusted_proxy,
+        };
+        if let Some(reply) = answer_unsigned(route, &delivery).await? {
+            return Ok(Outcome::Handshake(reply));
+        }
+        let keys = self.keys_for(route, &delivery, received).await?;
+        let prepared = prepare(
+            routes,
+            route,
+            &delivery,
+            keys.as_deref(),
+            (received, &traceparent),
+        );
+        match prepared? {
+            Prepared::Answered(Outcome::Handshake(reply)) => {
+                if let Some(address) = &reply.confirm {
+                    self.confirm(address).await?;
+                }
+                Ok(Outcome::Handshake(reply))
+            }
             Prepared::Answered(outcome) => Ok(outcome),
             Prepared::Drafts(drafts) => self.record(drafts, share).await,
+        }
+    }
+
+    /// Gets the keys that a delivery must be verified with, where a provider publishes them.
+    async fn keys_for(
+        &self,
+        route: &Route,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> Result<Option<Arc<KeySet>>, Rejected> {
+        let Some(order) = route.endpoint.verifier.order_keys(delivery)? else {
+            return Ok(None);
+        };
+        let key_id = order.key_id.clone();
+        let wanted = |keys: &KeySet| key_id.as_ref().is_none_or(|id| keys.find(id).is_some());
+        let request = order.request().map_err(unavailable)?;
+        let keys = self.keys.get(&request, Some(&wanted), now).await;
+        keys.map(Some).map_err(unavailable)
+    }
+
+    /// Calls the address that confirms a subscription. Seen through even when the caller hangs up.
+    async fn confirm(&self, address: &KeyAddress) -> Result<(), Rejected> {
+        let (keys, address) = (self.keys.clone(), address.clone());
+        let call = self
+            .drain
+            .see_through(async move { keys.call(&address).await });
+        match call.await {
+            Some(called) => called.map_err(unavailable),
+            None => Err(Rejected::Internal("what confirms ended early")),
         }
     }
 
@@ -150,32 +217,94 @@ enum Prepared {
     Drafts(Vec<Draft>),
 }
 
-/// The deciding steps: verify, handshake, identify, admit, redact. Pure: `now` came with the head.
-fn prepare(routes: &Routes, route: &Route, head: Head, body: Bytes) -> Result<Prepared, Rejected> {
-    let (received, traceparent) = (head.received, head.traceparent);
-    let delivery = Delivery {
-        method: head.method,
-        url: head.url,
-        headers: head.headers,
-        body,
-        caller: head.caller,
-    };
+/// Answers an ownership check that nobody signs. An endpoint that is being set up takes nothing else.
+async fn answer_unsigned(route: &Route, delivery: &Delivery) -> Result<Option<Reply>, Rejected> {
     let endpoint = &route.endpoint;
-    let verified = endpoint.verifier.verify(&delivery, received)?;
-    if let Some(reply) = handshake::answer(endpoint.provider.handshakes(), &verified) {
+    let phase = match endpoint.state {
+        State::Setup => Phase::Setup,
+        _ => Phase::Armed,
+    };
+    let reply = handshake::answer_unsigned(&endpoint.verifier, delivery, phase)?;
+    match (reply, phase) {
+        (None, Phase::Setup) => Err(Rejected::Paused),
+        (Some(reply), Phase::Setup) => {
+            keep(endpoint.setup_file.as_deref(), reply.captured.as_ref()).await?;
+            Ok(Some(reply))
+        }
+        (reply, Phase::Armed) => Ok(reply),
+    }
+}
+
+/// Writes the secret that a provider tells to the file that the operator named, for nobody else to
+/// read. One that is there is kept: whoever calls first has told it, and the operator looks.
+async fn keep(file: Option<&Path>, secret: Option<&SecretString>) -> Result<(), Rejected> {
+    let (Some(file), Some(secret)) = (file, secret) else {
+        return Ok(());
+    };
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let written = async {
+        let mut open = options.open(file).await?;
+        open.write_all(secret.expose_secret().as_bytes()).await?;
+        open.sync_all().await
+    };
+    match written.await {
+        Ok(()) => {
+            info!(file = %file.display(), "the provider told its secret; read it and take the endpoint out of setup");
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            warn!(file = %file.display(), "the provider told a secret again; the file is kept as it is");
+            Ok(())
+        }
+        Err(error) => {
+            warn!(file = %file.display(), %error, "the provider told its secret, and it cannot be kept");
+            Err(Rejected::Internal(
+                "the secret that the provider told cannot be kept",
+            ))
+        }
+    }
+}
+
+fn unavailable(error: KeyError) -> Rejected {
+    Rejected::KeyUnavailable(crate::telemetry::explain(&error))
+}
+
+/// The deciding steps: verify, handshake, identify, admit, redact. Pure: the keys are at hand, and
+/// `now` came with the head.
+fn prepare(
+    routes: &Routes,
+    route: &Route,
+    delivery: &Delivery,
+    keys: Option<&KeySet>,
+    (received, traceparent): (Timestamp, &str),
+) -> Result<Prepared, Rejected> {
+    let endpoint = &route.endpoint;
+    let verified = endpoint.verifier.verify(delivery, received, keys)?;
+    if let Some(reply) = handshake::answer(&endpoint.verifier, &verified)? {
         return Ok(Prepared::Answered(Outcome::Handshake(reply)));
     }
-    let event =
-        endpoint
-            .provider
-            .events
-            .identify(&verified, &route.source, endpoint.identical_content)?;
-    if !route.admits(&event.event_type) {
-        return Ok(Prepared::Answered(Outcome::Filtered));
-    }
-    let draft = redact(routes, route, &verified, &event, received, &traceparent)?;
-    Ok(Prepared::Drafts(vec![draft]))
+    let rules = &endpoint.provider.events;
+    let events = rules.identify(
+        &verified,
+        &route.source,
+        endpoint.identical_content,
+        traceparent,
+    )?;
+    let admitted = events
+        .iter()
+        .filter(|event| route.admits(&event.event_type));
+    let drafts = admitted
+        .map(|event| redact(routes, route, &verified, event, (received, traceparent)))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(match drafts.is_empty() {
+        true => Prepared::Answered(Outcome::Filtered),
+        false => Prepared::Drafts(drafts),
+    })
 }
+
+/// The media type of a query, read as a form.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Redacts an event into the envelope of its signal. A body that cannot be redacted is refused.
 fn redact(
@@ -183,14 +312,21 @@ fn redact(
     route: &Route,
     verified: &Verified<'_>,
     event: &Event,
-    received: Timestamp,
-    traceparent: &str,
+    (received, traceparent): (Timestamp, &str),
 ) -> Result<Draft, Rejected> {
     let (endpoint, delivery) = (&route.endpoint, verified.delivery());
     let keep_marks = if verified.replay_bounded() {
         routes.dedupe_window
     } else {
         routes.dedupe_window.max(routes.replay_window)
+    };
+    let content_type = delivery.content_type();
+    // A document is JSON by what it is, whatever the body around it claims.
+    let (media_type, body) = match &event.document {
+        Some(document) => ("application/json", document.as_ref()),
+        // What has no body says all that it says in its query.
+        None if delivery.body.is_empty() => (FORM, delivery.query().as_bytes()),
+        None => (content_type.as_ref(), delivery.body.as_ref()),
     };
     let parts = Parts {
         tenant: &endpoint.tenant,
@@ -203,8 +339,8 @@ fn redact(
         time: event.time,
         received,
         traceparent,
-        media_type: &delivery.media_type(),
-        body: &delivery.body,
+        media_type,
+        body,
         body_sha256: verified.body_sha256(),
         content_digest: &event.content_digest,
         signalid: event.signalid,

@@ -19,6 +19,7 @@
 //! - Only [`app`] knows all parts; intake knows the traits [`ledger::Ledger`] and
 //!   [`publisher::Publisher`], never a backend.
 //! - Only [`outcome`] knows statuses and reason words; only [`clock`] reads the clock.
+//! - [`keys`] fetches only what a definition pins, and nothing else fetches.
 //! - No vendor is named outside `providers/`, the demo and tests.
 //! - Every task belongs to a [`shutdown::Drain`], and everything that grows has a named bound.
 
@@ -27,6 +28,7 @@
 pub mod address;
 pub mod admin;
 pub mod app;
+pub mod batch;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -36,9 +38,11 @@ pub mod handshake;
 pub mod identify;
 pub mod intake;
 pub mod json;
+pub mod keys;
 pub mod ledger;
 pub mod limits;
 pub mod metrics;
+pub mod multipart;
 pub mod outbox;
 pub mod outcome;
 pub mod provider;

@@ -10,14 +10,16 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
+use secrecy::SecretString;
 
+use crate::keys::KeyAddress;
 use crate::ledger::LedgerError;
 use crate::outbox::Publication;
 use crate::provider::Provider;
 use crate::signal::{SignalId, list};
 
 /// What became of one delivery that was not rejected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Outcome {
     /// At least one event was new and is recorded.
     Accepted {
@@ -39,14 +41,20 @@ pub enum Outcome {
 }
 
 /// The answer to a handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Reply {
+    /// The secret that the handshake brought, for whoever sets the endpoint up.
+    pub captured: Option<SecretString>,
     /// The status.
     pub status: StatusCode,
     /// The media type of the body, if the provider wants one named.
     pub content_type: Option<String>,
+    /// Further headers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: String,
+    /// An address that is called afterwards, where the provider waits for that.
+    pub confirm: Option<KeyAddress>,
 }
 
 impl Outcome {
@@ -140,6 +148,30 @@ pub enum Rejected {
     /// A digest that was signed is not that of what arrived.
     #[error("{0} is not what it is signed to be")]
     DigestMismatch(String),
+    /// A piece that proves what kind of delivery it is has another value than it must have.
+    #[error("{0} is not what it must be")]
+    UnexpectedValue(String),
+    /// The delivery names a key that the endpoint does not have.
+    #[error("{0} names a key that is not configured")]
+    UnknownKey(String),
+    /// A key that a provider publishes cannot be had.
+    #[error("the key to verify with cannot be had: {0}")]
+    KeyUnavailable(String),
+    /// A claim of a token is absent, or not what it must be.
+    #[error("claim `{0}` of the token is absent or not what it must be")]
+    ClaimMismatch(String),
+    /// A token's time is over.
+    #[error("the token has expired")]
+    TokenExpired,
+    /// A token's time has not come.
+    #[error("the token is not valid yet")]
+    TokenNotYetValid,
+    /// An ownership check carries another token than the endpoint's.
+    #[error("the token of an ownership check is not the endpoint's")]
+    HandshakeToken(StatusCode),
+    /// An ownership check wants an answer to a text that may not be signed.
+    #[error("the challenge of an ownership check is not one that is answered")]
+    HandshakeChallenge(StatusCode),
     /// The proof is there more than once, so that readers could disagree.
     #[error("{0} appears more than once")]
     SignatureAmbiguous(String),
@@ -200,9 +232,16 @@ impl Rejected {
             Self::ContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type"),
             Self::SignatureMissing(_) => (StatusCode::UNAUTHORIZED, "signature_missing"),
             Self::SignatureMalformed(_) => (StatusCode::UNAUTHORIZED, "signature_malformed"),
-            Self::SignatureMismatch { .. } | Self::DigestMismatch(_) => {
+            Self::SignatureMismatch { .. } | Self::DigestMismatch(_) | Self::UnknownKey(_) => {
                 (StatusCode::UNAUTHORIZED, "signature_mismatch")
             }
+            Self::UnexpectedValue(_) => (StatusCode::UNAUTHORIZED, "signature_malformed"),
+            Self::KeyUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "key_unavailable"),
+            Self::ClaimMismatch(_) => (StatusCode::UNAUTHORIZED, "token_invalid"),
+            Self::TokenExpired => (StatusCode::UNAUTHORIZED, "timestamp_stale"),
+            Self::TokenNotYetValid => (StatusCode::UNAUTHORIZED, "timestamp_future"),
+            Self::HandshakeToken(status) => (*status, "token_invalid"),
+            Self::HandshakeChallenge(status) => (*status, "body_malformed"),
             Self::SignatureAmbiguous(_) => (StatusCode::UNAUTHORIZED, "signature_ambiguous"),
             Self::TimestampMissing(_) => (StatusCode::UNAUTHORIZED, "timestamp_missing"),
             Self::TimestampMalformed(_) => (StatusCode::UNAUTHORIZED, "timestamp_malformed"),
@@ -225,7 +264,7 @@ impl Rejected {
         match self {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
             Self::Overloaded(_) => Some(Duration::from_secs(1)),
-            Self::LedgerUnavailable(_) => Some(Duration::from_secs(5)),
+            Self::LedgerUnavailable(_) | Self::KeyUnavailable(_) => Some(Duration::from_secs(5)),
             Self::Paused => Some(Duration::from_secs(60)),
             _ => None,
         }
@@ -246,12 +285,22 @@ pub fn answer(
 
 fn accept(outcome: &Outcome, provider: Option<&Provider>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    *response.status_mut() = provider.map_or(StatusCode::OK, |provider| provider.success);
+    if let Some(answer) = provider.map(|provider| &provider.answer) {
+        *response.status_mut() = answer.success;
+        *response.body_mut() = Full::new(Bytes::from(answer.body.clone()));
+        if let Some(content_type) = &answer.content_type {
+            set(&mut response, CONTENT_TYPE, content_type);
+        }
+    }
     if let Outcome::Handshake(reply) = outcome {
         *response.status_mut() = reply.status;
         *response.body_mut() = Full::new(Bytes::from(reply.body.clone()));
+        response.headers_mut().remove(CONTENT_TYPE);
         if let Some(content_type) = &reply.content_type {
             set(&mut response, CONTENT_TYPE, content_type);
+        }
+        for (name, value) in &reply.headers {
+            response.headers_mut().insert(name, value.clone());
         }
         set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     }
@@ -264,8 +313,12 @@ fn accept(outcome: &Outcome, provider: Option<&Provider>) -> Response<Full<Bytes
 
 fn refuse(rejected: &Rejected, provider: Option<&Provider>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    let retries_429 = provider.is_some_and(|provider| provider.retries_429);
+    let retries_429 = provider.is_some_and(|provider| provider.answer.retries_429);
     *response.status_mut() = match rejected.answer().0 {
+        StatusCode::UNAUTHORIZED if !matches!(rejected, Rejected::HandshakeToken(_)) => provider
+            .map_or(StatusCode::UNAUTHORIZED, |provider| {
+                provider.answer.bad_signature
+            }),
         // A vendor that takes 429 for a failure for good must be told that the fault is ours.
         StatusCode::TOO_MANY_REQUESTS if !retries_429 => StatusCode::SERVICE_UNAVAILABLE,
         status => status,

@@ -3,25 +3,32 @@
 //! Every file under `providers/` is built into the binary and checked at start-up; a directory
 //! named in the configuration adds to them or overrides them. No vendor is named in this code.
 
+mod binding;
 mod compile;
 pub mod definition;
+mod fault;
+pub mod settings;
 pub mod vector;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Method, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::DeTable;
 
 use crate::handshake::Handshake;
 use crate::identify::EventRules;
 use crate::signal::Assurance;
+use crate::verify::fields::Pointers;
 use crate::verify::scheme::Scheme;
-use crate::verify::template::Pointers;
-use crate::verify::{Bound, Verifier};
+use crate::verify::template::Template;
+pub use binding::{BindError, Binding};
 use definition::Definition;
+use fault::Fault;
+use settings::{ParamRule, Settings};
 use vector::Vector;
 
 /// The definitions that are compiled in: file name and text. Written by the build script.
@@ -56,10 +63,12 @@ pub enum DefinitionError {
         why: String,
     },
     /// The definition is well-formed and makes no sense.
-    #[error("{file}: {why}")]
+    #[error("{file}{}: {why}", line.map(|line| format!(":{line}")).unwrap_or_default())]
     Wrong {
         /// The file's name.
         file: String,
+        /// The line, counted from 1, where it is about one.
+        line: Option<usize>,
         /// What is wrong.
         why: String,
     },
@@ -88,24 +97,36 @@ impl Catalogue {
                 .extension()
                 .is_some_and(|extension| extension == "toml")
             {
-                let size = path.metadata().map_err(unreadable(&path))?.len();
-                let file = path.display().to_string();
-                if size > MAX_DEFINITION {
-                    let why = format!("it is larger than {MAX_DEFINITION} bytes");
-                    return Err(DefinitionError::Wrong { file, why });
-                }
-                let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
-                self.add(&file, &text)?;
+                self.add_file(&path)?;
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, file: &str, text: &str) -> Result<(), DefinitionError> {
-        let provider = Provider::parse(file, text)?;
-        self.providers
-            .insert(provider.name.to_string(), Arc::new(provider));
-        Ok(())
+    /// Adds the definition of one file, or replaces the one of its name, and returns it.
+    pub fn add_file(&mut self, path: &Path) -> Result<Arc<Provider>, DefinitionError> {
+        let unreadable = |source| DefinitionError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let size = path.metadata().map_err(unreadable)?.len();
+        let file = path.display().to_string();
+        if size > MAX_DEFINITION {
+            return Err(DefinitionError::Wrong {
+                file,
+                line: None,
+                why: format!("it is larger than {MAX_DEFINITION} bytes"),
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        self.add(&file, &text)
+    }
+
+    fn add(&mut self, file: &str, text: &str) -> Result<Arc<Provider>, DefinitionError> {
+        let provider = Arc::new(Provider::parse(file, text)?);
+        let name = provider.name.to_string();
+        self.providers.insert(name, provider.clone());
+        Ok(provider)
     }
 
     /// Finds a provider.
@@ -141,9 +162,26 @@ pub struct About {
     pub notes: Vec<String>,
 }
 
+/// How deliveries are answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status of a success.
+    pub success: StatusCode,
+    /// Its body.
+    pub body: String,
+    /// The media type of the body.
+    pub content_type: Option<String>,
+    /// The status of whatever is not authentic.
+    pub bad_signature: StatusCode,
+    /// Whether the vendor retries a 429; it gets 503 otherwise.
+    pub retries_429: bool,
+}
+
 /// An event that `hookgate send` and the demo sign.
 #[derive(Clone, Debug)]
 pub struct Sample {
+    /// The method.
+    pub method: String,
     /// The media type.
     pub content_type: String,
     /// Further headers.
@@ -163,10 +201,12 @@ pub struct Provider {
     pub max_body: usize,
     /// The methods that it sends with.
     pub methods: Vec<Method>,
-    /// The status of a success.
-    pub success: StatusCode,
-    /// Whether it retries a 429; it gets 503 otherwise.
-    pub retries_429: bool,
+    /// How its deliveries are answered.
+    pub answer: Answer,
+    /// What an endpoint can set.
+    pub params: BTreeMap<String, ParamRule>,
+    /// Where the JSON document stands, if it is not the body; the first that is there.
+    pub documents: Vec<Template>,
     /// Paths that the redactor takes out by default.
     pub sensitive: Vec<String>,
     /// How its events are named.
@@ -177,144 +217,80 @@ pub struct Provider {
     handshakes: Vec<Handshake>,
     pointers: Pointers,
     vectors: Vec<Vector>,
+    /// The names of all schemes as written, those included that settings leave out.
+    declared: Vec<String>,
+    /// The schemes that hang on a setting.
+    conditional: Vec<Conditional>,
+    /// The definition as it is written, where settings are to be filled in.
+    source: Option<Source>,
 }
 
-/// What an endpoint configures of a provider.
+/// A scheme that is there only where a setting is, or is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conditional {
+    /// The scheme's name; variants of the same name may hang on no setting.
+    pub scheme: String,
+    /// The setting, or `NAME=value`.
+    pub setting: String,
+    /// Whether the scheme is there where that is set, or where it is not.
+    pub set: bool,
+}
+
+/// A definition that is compiled anew for every endpoint.
 #[derive(Debug)]
-pub struct Binding<'a> {
-    /// The scheme that the endpoint pins (`scheme = "…"`).
-    pub scheme: Option<&'a str>,
-    /// Its secrets in order; public keys too.
-    pub secrets: &'a [SecretString],
-    /// Further settings (`params`).
-    pub params: &'a BTreeMap<String, String>,
-    /// `tolerance`, where the endpoint overrides the definition's.
-    pub tolerance: Option<Duration>,
-}
-
-/// Why a provider cannot be bound to an endpoint.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// `scheme` names none of the provider's.
-    #[error("no such scheme; there are {0}")]
-    NoSuchScheme(String),
-    /// There is nothing to verify with.
-    #[error("no secret is configured, so that nothing could be verified")]
-    NoSecret,
-    /// A secret cannot be a key of this provider.
-    #[error("secret {} {why}", index + 1)]
-    Secret {
-        /// Which, counted from 0.
-        index: usize,
-        /// Why, without the secret.
-        why: String,
-    },
-    /// The secrets belong to schemes of different strength.
-    #[error(
-        "these secrets belong to schemes of different strength ({0}); whoever sees the weaker one \
-         could do without the stronger, so pin one with `scheme`"
-    )]
-    MixedStrength(String),
-    /// A parameter is missing, unknown or wrong.
-    #[error("{0}")]
-    Param(String),
+struct Source {
+    file: String,
+    text: String,
 }
 
 impl Provider {
     /// Reads and compiles a definition. `file` is named in errors.
     pub fn parse(file: &str, text: &str) -> Result<Self, DefinitionError> {
-        let definition: Definition =
-            toml::from_str(text).map_err(|error| DefinitionError::Malformed {
+        let outline = read_outline(file, text)?;
+        let params = outline.params;
+        let mut provider = Self::fill_in(file, text, &Settings::examples(&params))?;
+        provider.declared = outline.declared;
+        provider.conditional = outline.conditional;
+        if !params.is_empty() {
+            provider.source = Some(Source {
                 file: file.to_owned(),
-                why: error.to_string().trim_end().to_owned(),
-            })?;
-        Self::compile(definition).map_err(|why| DefinitionError::Wrong {
+                text: text.to_owned(),
+            });
+        }
+        Ok(provider)
+    }
+
+    /// Compiles a definition with settings filled in.
+    fn fill_in(file: &str, text: &str, settings: &Settings) -> Result<Self, DefinitionError> {
+        let mut table = parse_table(file, text)?;
+        let wrong = |fault: Fault, table: Option<&DeTable<'_>>| DefinitionError::Wrong {
             file: file.to_owned(),
-            why,
+            line: fault.line(table, text),
+            why: fault.why(),
+        };
+        settings
+            .fill_in(table.get_mut())
+            .map_err(|fault| wrong(fault, None))?;
+        let definition = Definition::deserialize(toml::de::Deserializer::from(table));
+        let definition = definition.map_err(|error| malformed(file, text, error))?;
+        Self::compile(definition).map_err(|fault| {
+            let filled = DeTable::parse(text).ok().and_then(|mut table| {
+                settings.fill_in(table.get_mut()).ok()?;
+                Some(table)
+            });
+            wrong(fault, filled.as_ref().map(Spanned::get_ref))
         })
     }
 
-    /// Binds the provider's schemes to an endpoint's secrets.
-    ///
-    /// A secret belongs to the schemes that claim its prefix, or else to those that claim none. All
-    /// schemes that are bound must be of one strength, so that no caller can choose a weaker one.
-    pub fn verifier(self: &Arc<Self>, binding: &Binding<'_>) -> Result<Verifier, BindError> {
-        if let Some(name) = binding.params.keys().next() {
-            let title = &self.about.title;
-            return Err(BindError::Param(format!(
-                "{title} takes no parameter `{name}`"
-            )));
-        }
-        if binding.secrets.is_empty() {
-            return Err(BindError::NoSecret);
-        }
-        let mut schemes = self.candidates(binding.scheme)?;
-        for (index, secret) in binding.secrets.iter().enumerate() {
-            let claimed = schemes
-                .iter()
-                .any(|bound| bound.scheme.claims(secret.expose_secret()));
-            let mut taken = false;
-            for bound in &mut schemes {
-                let takes = bound.pinned
-                    || bound.scheme.claims(secret.expose_secret())
-                    || (!claimed && bound.scheme.for_secrets.is_empty());
-                if takes {
-                    taken = true;
-                    let key = bound.scheme.key(secret).map_err(str::to_owned);
-                    let key = key.map_err(|why| BindError::Secret { index, why })?;
-                    bound.keys.push(key);
-                }
-            }
-            if !taken {
-                let why = format!("begins with none of {}", prefixes(&schemes));
-                return Err(BindError::Secret { index, why });
+    /// Returns the names of the schemes, in order.
+    pub fn scheme_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for scheme in &self.schemes {
+            if !names.contains(&scheme.name.as_str()) {
+                names.push(&scheme.name);
             }
         }
-        schemes.retain(|bound| !bound.keys.is_empty());
-        for bound in &mut schemes {
-            let rule = bound.scheme.timestamp.as_ref();
-            bound.tolerance = rule.and_then(|rule| binding.tolerance.or(rule.tolerance));
-        }
-        match schemes.first() {
-            None => Err(BindError::Secret {
-                index: 0,
-                why: "fits no scheme".to_owned(),
-            }),
-            Some(first) => {
-                let strength = first.scheme.assurance();
-                if schemes
-                    .iter()
-                    .any(|bound| bound.scheme.assurance() != strength)
-                {
-                    return Err(BindError::MixedStrength(strengths(&schemes)));
-                }
-                Ok(Verifier::new(self.clone(), schemes))
-            }
-        }
-    }
-
-    fn candidates(&self, pinned: Option<&str>) -> Result<Vec<Bound>, BindError> {
-        let wanted = self
-            .schemes
-            .iter()
-            .filter(|scheme| pinned.is_none_or(|name| scheme.name == name));
-        let bound: Vec<Bound> = wanted
-            .map(|scheme| Bound {
-                scheme: scheme.clone(),
-                keys: Vec::new(),
-                tolerance: None,
-                pinned: pinned.is_some(),
-            })
-            .collect();
-        if bound.is_empty() {
-            let names: Vec<&str> = self
-                .schemes
-                .iter()
-                .map(|scheme| scheme.name.as_str())
-                .collect();
-            return Err(BindError::NoSuchScheme(names.join(", ")));
-        }
-        Ok(bound)
+        names
     }
 
     /// Returns the definition's own vectors.
@@ -327,6 +303,11 @@ impl Provider {
         &self.schemes
     }
 
+    /// Returns the schemes that hang on a setting.
+    pub fn conditional(&self) -> &[Conditional] {
+        &self.conditional
+    }
+
     /// Returns the ownership checks that the provider makes.
     pub fn handshakes(&self) -> &[Handshake] {
         &self.handshakes
@@ -337,11 +318,11 @@ impl Provider {
     }
 
     pub(crate) fn scheme_name(&self, place: usize) -> Option<&str> {
-        self.schemes.get(place).map(|scheme| scheme.name.as_str())
+        self.declared.get(place).map(String::as_str)
     }
 
     pub(crate) fn has_scheme(&self, name: &str) -> bool {
-        self.schemes.iter().any(|scheme| scheme.name == name)
+        self.declared.iter().any(|known| known == name)
     }
 
     /// Tells whether one of the schemes signs the URL that the provider calls.
@@ -349,30 +330,78 @@ impl Provider {
         self.schemes.iter().any(|scheme| scheme.coverage.url())
     }
 
-    /// Returns the weakest assurance that one of the schemes gives.
-    pub fn least_assurance(&self) -> Assurance {
-        self.schemes
-            .iter()
-            .map(|scheme| scheme.assurance())
-            .min()
-            .unwrap_or(Assurance::None)
+    /// Returns the weakest assurance that one of the schemes gives which need not be asked for by
+    /// name; where all of them must be, the strongest of those.
+    pub fn assurance(&self) -> Assurance {
+        let usual = self.schemes.iter().filter(|scheme| !scheme.opt_in);
+        let strongest = || self.schemes.iter().map(|scheme| scheme.assurance()).max();
+        let least = usual.map(|scheme| scheme.assurance()).min();
+        least.or_else(strongest).unwrap_or(Assurance::None)
     }
 }
 
-fn prefixes(schemes: &[Bound]) -> String {
-    let all = schemes.iter().flat_map(|bound| &bound.scheme.for_secrets);
-    all.map(|prefix| format!("`{prefix}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+/// What is read of a definition before it is compiled.
+struct Outline {
+    params: BTreeMap<String, ParamRule>,
+    declared: Vec<String>,
+    conditional: Vec<Conditional>,
 }
 
-fn strengths(schemes: &[Bound]) -> String {
-    let each = schemes.iter().map(|bound| {
-        format!(
-            "{}: {}",
-            bound.scheme.name,
-            bound.scheme.assurance().as_str()
-        )
-    });
-    each.collect::<Vec<_>>().join(", ")
+/// Reads the settings of a definition, and of its schemes the names and what they hang on: the rest
+/// may not make sense until the settings are filled in.
+fn read_outline(file: &str, text: &str) -> Result<Outline, DefinitionError> {
+    #[derive(Deserialize)]
+    struct Raw {
+        #[serde(default)]
+        param: BTreeMap<String, ParamRule>,
+        #[serde(default)]
+        scheme: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+        if_set: Option<String>,
+        if_unset: Option<String>,
+    }
+    let table = parse_table(file, text)?;
+    let uses = settings::uses(table.get_ref());
+    let outline = Raw::deserialize(toml::de::Deserializer::from(table.clone()));
+    let outline = outline.map_err(|error| malformed(file, text, error))?;
+    let fault = settings::check_rules(&outline.param, table.get_ref())
+        .and_then(|()| settings::check_uses(&uses, &outline.param));
+    fault.map_err(|fault| DefinitionError::Wrong {
+        file: file.to_owned(),
+        line: fault.line(Some(table.get_ref()), text),
+        why: fault.why(),
+    })?;
+    let (mut names, mut conditional) = (Vec::new(), Vec::new());
+    for scheme in outline.scheme {
+        for (setting, set) in [(scheme.if_set, true), (scheme.if_unset, false)] {
+            conditional.extend(setting.map(|setting| Conditional {
+                scheme: scheme.name.clone(),
+                setting,
+                set,
+            }));
+        }
+        if !names.contains(&scheme.name) {
+            names.push(scheme.name);
+        }
+    }
+    Ok(Outline {
+        params: outline.param,
+        declared: names,
+        conditional,
+    })
+}
+
+fn parse_table<'t>(file: &str, text: &'t str) -> Result<Spanned<DeTable<'t>>, DefinitionError> {
+    DeTable::parse(text).map_err(|error| malformed(file, text, error))
+}
+
+fn malformed(file: &str, text: &str, mut error: toml::de::Error) -> DefinitionError {
+    error.set_input(Some(text));
+    DefinitionError::Malformed {
+        file: file.to_owned(),
+        why: error.to_string().trim_end().to_owned(),
+    }
 }

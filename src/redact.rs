@@ -6,7 +6,7 @@
 //! which is dropped so that a signal is one line. Redacting twice changes nothing.
 //!
 //! Fails closed: a body that cannot be read as what it claims to be becomes no signal. Names and
-//! paths reach JSON, forms, and JSON inside their strings. Of any other body only the endpoint's own
+//! paths reach JSON, forms of both kinds, and JSON inside their strings. Of any other body only the endpoint's own
 //! secrets can be recognised, and it is kept in base64.
 
 mod document;
@@ -81,6 +81,8 @@ pub enum RedactError {
 enum Reading {
     Json,
     Form,
+    /// A form in parts, with files.
+    Multipart,
     /// The media type says nothing about it: JSON if it looks and reads like it.
     Guess,
     Opaque,
@@ -113,6 +115,10 @@ impl Redactor {
         let data = match reading(media_type) {
             Reading::Json => self.json(body, out).map_err(RedactError::from),
             Reading::Form => form::redact(self, body, out),
+            Reading::Multipart => match form::redact_parts(self, media_type, body, out) {
+                Some(data) => Ok(data),
+                None => Ok(self.opaque(body, out)),
+            },
             Reading::Guess => self.guess(body, out),
             Reading::Opaque => Ok(self.opaque(body, out)),
         };
@@ -205,6 +211,8 @@ fn reading(media_type: &str) -> Reading {
         Reading::Json
     } else if is("application/x-www-form-urlencoded") {
         Reading::Form
+    } else if is("multipart/form-data") {
+        Reading::Multipart
     } else if is("text/plain") || is("") {
         Reading::Guess
     } else {

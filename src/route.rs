@@ -93,8 +93,10 @@ impl Route {
     /// Tells whether the endpoint takes deliveries with this method at the moment.
     pub fn check_open(&self, method: &Method) -> Result<(), Rejected> {
         match self.endpoint.state {
-            State::Active if self.endpoint.provider.methods.contains(method) => Ok(()),
-            State::Active => Err(Rejected::Method(method.clone())),
+            State::Active | State::Setup if self.endpoint.provider.methods.contains(method) => {
+                Ok(())
+            }
+            State::Active | State::Setup => Err(Rejected::Method(method.clone())),
             State::Paused => Err(Rejected::Paused),
             State::Disabled => Err(Rejected::Disabled),
         }

@@ -185,6 +185,7 @@ impl Public {
             url,
             headers: parts.headers,
             caller,
+            via_trusted_proxy: caller::is_trusted(&self.settings.trusted_proxies, peer),
             received: clock::now(),
             traceparent,
         }

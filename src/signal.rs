@@ -99,6 +99,15 @@ pub enum Identity {
         /// The mark of the unsigned id that came with it, if one did.
         id: Option<Mark>,
     },
+    /// Either of them decides, because the vendor's retries carry other content under the same
+    /// unsigned id. Content known under the same id is `Duplicate`, under another id `Replayed`; new
+    /// content under a known id is `Duplicate`, and remembered like the first.
+    Either {
+        /// The mark of the signed content's digest.
+        content: Mark,
+        /// The mark of the unsigned id.
+        id: Mark,
+    },
 }
 
 /// What a broker and a log need to know of a signal without reading its data.

@@ -6,7 +6,12 @@
 //! time, so that neither the answer nor its timing tells how close a forgery came.
 
 pub mod explain;
+pub mod fetched;
+pub mod fields;
+pub mod jws;
 pub mod key;
+pub mod proof;
+pub mod public_key;
 pub mod scheme;
 pub mod sign;
 pub mod tag;
@@ -15,37 +20,43 @@ pub mod template;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 
+use crate::batch::Part;
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
 use crate::outcome::Rejected;
 use crate::provider::Provider;
 use crate::signal::Assurance;
-use key::{HmacKey, Key};
-use scheme::{Carrier, Proof, Scheme};
-use tag::Tag;
-use template::{Fields, Scope, Template, Unfit};
+use fetched::KeyOrder;
+use fields::Fields;
+use key::{Key, NamedKey};
+use proof::Proven;
+use public_key::KeySet;
+use scheme::{Equal, Proof, Scheme};
+use template::{ReplyKey, Scope, Template, Unfit};
 
 /// The compiled checks of one endpoint: its provider's schemes with the endpoint's keys.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     provider: Arc<Provider>,
     schemes: Vec<Bound>,
+    /// The secret params: SHA-256 of each for comparing, by name.
+    tokens: Vec<(String, [u8; 32])>,
+    /// The same as they are, where a key server asks for them.
+    secrets: Vec<(String, SecretString)>,
 }
 
-/// A scheme with the keys that belong to it; there is at least one.
+/// A scheme with the keys that belong to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
     pub(crate) scheme: Arc<Scheme>,
-    pub(crate) keys: Vec<Key>,
+    pub(crate) keys: Vec<NamedKey>,
     pub(crate) tolerance: Option<Duration>,
     pub(crate) pinned: bool,
 }
-
-/// The elements of a signature header that are not tags.
-type Params = Vec<(String, String)>;
 
 /// A delivery whose proof was checked. Only [`Verifier::verify`] makes one, so code that takes a
 /// `Verified` cannot be reached with unchecked bytes.
@@ -54,189 +65,221 @@ pub struct Verified<'d> {
     delivery: &'d Delivery,
     scheme: &'d Scheme,
     fields: Fields<'d>,
-    params: Params,
+    proven: Proven,
+    /// Where each event of a batch is proved on its own: the events, with their proofs.
+    parts: Option<Vec<(Part, Proven)>>,
+    replies: ReplyKey,
     replay_bounded: bool,
     body_sha256: [u8; 32],
 }
 
 impl Verifier {
     /// Binds a provider's schemes to keys. [`Provider::verifier`] is how one is made.
-    pub(crate) fn new(provider: Arc<Provider>, schemes: Vec<Bound>) -> Self {
-        Self { provider, schemes }
+    pub(crate) fn new(
+        provider: Arc<Provider>,
+        schemes: Vec<Bound>,
+        secrets: Vec<(String, SecretString)>,
+    ) -> Self {
+        use secrecy::ExposeSecret;
+        let digest = |(name, secret): &(String, SecretString)| {
+            (
+                name.clone(),
+                Sha256::digest(secret.expose_secret().as_bytes()).into(),
+            )
+        };
+        Self {
+            provider,
+            schemes,
+            tokens: secrets.iter().map(digest).collect(),
+            secrets,
+        }
     }
 
-    /// Returns the provider whose deliveries are verified.
+    /// Returns the provider whose deliveries are verified, with the endpoint's settings filled in.
     pub fn provider(&self) -> &Arc<Provider> {
         &self.provider
     }
 
-    /// Verifies a delivery against the clock `now`.
+    /// Tells whether nothing can be verified yet.
+    pub fn is_unarmed(&self) -> bool {
+        self.schemes.is_empty()
+    }
+
+    /// Returns the weakest assurance that a delivery can have here.
+    pub fn least_assurance(&self) -> Assurance {
+        let each = self.schemes.iter().map(|bound| bound.scheme.assurance());
+        each.min().unwrap_or(Assurance::None)
+    }
+
+    /// Tells whether keys have to be fetched for some deliveries.
+    pub fn fetches_keys(&self) -> bool {
+        self.schemes.iter().any(|bound| bound.scheme.keys.is_some())
+    }
+
+    /// Works out which keys a delivery must be verified with, if they are not configured.
+    pub fn order_keys(&self, delivery: &Delivery) -> Result<Option<KeyOrder>, Rejected> {
+        if !self.fetches_keys() {
+            return Ok(None);
+        }
+        let fields = self.fields(delivery);
+        let bound = self.select(&fields)?;
+        let Some(rule) = &bound.scheme.keys else {
+            return Ok(None);
+        };
+        let token = match &bound.scheme.proof {
+            Proof::Jwt(jwt) => Some(proof::token_text(&jwt.token, &fields)?),
+            _ => None,
+        };
+        let scope = Scope::of(&fields);
+        rule.order(&scope, token.as_deref(), &self.secrets)
+            .map(Some)
+    }
+
+    /// Verifies a delivery against the clock `now`, with the keys that were ordered for it.
     pub fn verify<'d>(
         &'d self,
         delivery: &'d Delivery,
         now: Timestamp,
+        fetched: Option<&KeySet>,
     ) -> Result<Verified<'d>, Rejected> {
-        let bound = self.select(delivery)?;
+        let fields = self.fields(delivery);
+        let bound = self.select(&fields)?;
         let scheme = bound.scheme.as_ref();
         if delivery.body.is_empty() && !scheme.allow_empty_body {
             return Err(Rejected::BodyMalformed("it is empty".to_owned()));
         }
-        let fields = Fields::new(delivery, self.provider.pointers());
-        let params = match &scheme.proof {
-            Proof::Hmac { carrier, .. } => bound.verify_hmac(carrier, &fields)?,
-            Proof::Ed25519 { carrier, .. } => bound.verify_ed25519(carrier, &fields)?,
-            Proof::Token { value, prefix } => {
-                bound.verify_token(value, prefix, &fields)?;
-                Params::new()
-            }
+        let (proven, parts) = if scheme.each {
+            (
+                Proven::default(),
+                Some(self.prove_each(bound, &fields, now)?),
+            )
+        } else {
+            (bound.prove(&fields, fetched, now)?, None)
         };
-        let scope = Scope {
-            fields: &fields,
-            url: &delivery.url,
-            params: &params,
-        };
-        check_equal(scheme, &scope)?;
-        bound.check_age(&scope, now)?;
-        let replay_bounded = scheme.bounds_replay(bound.tolerance);
-        let body_sha256 = Sha256::digest(&delivery.body).into();
         Ok(Verified {
             delivery,
             scheme,
+            proven,
+            parts,
+            replies: self.reply_key(),
+            replay_bounded: scheme.bounds_replay(bound.tolerance),
+            body_sha256: Sha256::digest(&delivery.body).into(),
             fields,
-            params,
-            replay_bounded,
-            body_sha256,
         })
     }
 
-    /// Picks the scheme that a delivery is signed with: the one whose conditions hold, else the one
+    /// Proves every event of a batch; one that is not authentic refuses the delivery.
+    fn prove_each(
+        &self,
+        bound: &Bound,
+        fields: &Fields<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<(Part, Proven)>, Rejected> {
+        let parts = self.provider.events.split(fields)?;
+        if parts.is_empty() {
+            let what = "an event with a proof of its own".to_owned();
+            return Err(Rejected::SignatureMissing(what));
+        }
+        let prove = |part: Part| {
+            let event = fields.of_event(part.document.clone());
+            let proven = bound.prove(&event, None, now)?;
+            Ok((part, proven))
+        };
+        parts.into_iter().map(prove).collect()
+    }
+
+    pub(crate) fn fields<'d>(&'d self, delivery: &'d Delivery) -> Fields<'d> {
+        let provider = &self.provider;
+        Fields::within(delivery, provider.pointers(), &provider.documents)
+    }
+
+    /// Picks the scheme that a delivery is signed with: the first whose conditions hold, else one
     /// without conditions. All schemes of an endpoint are of the same strength (checked when it is
     /// bound), so that leaving a header away cannot choose a weaker one.
-    pub(crate) fn select(&self, delivery: &Delivery) -> Result<&Bound, Rejected> {
-        let fits = |bound: &&Bound| {
-            bound.pinned || (bound.scheme.when.is_set() && bound.scheme.when.holds(delivery))
-        };
+    pub(crate) fn select(&self, fields: &Fields<'_>) -> Result<&Bound, Rejected> {
+        if let [only] = self.schemes.as_slice()
+            && only.pinned
+            && !only.scheme.when.object
+        {
+            return Ok(only);
+        }
+        let scope = Scope::of(fields);
+        let fits = |bound: &&Bound| bound.scheme.when.is_set() && bound.scheme.when.holds(&scope);
         let fallback = |bound: &&Bound| !bound.scheme.when.is_set();
-        let picked = self
-            .schemes
-            .iter()
-            .find(fits)
-            .or_else(|| self.schemes.iter().find(fallback));
-        picked
-            .or(self.schemes.first())
-            .ok_or(Rejected::Internal("an endpoint was bound without a scheme"))
+        let picked = self.schemes.iter().find(fits);
+        let picked = picked.or_else(|| self.schemes.iter().find(fallback));
+        picked.ok_or_else(|| match self.schemes.first() {
+            None => Rejected::Internal("an endpoint was bound without a scheme"),
+            Some(first) => Rejected::SignatureMissing(match &first.scheme.when.header {
+                Some(name) => format!("header {name}"),
+                None => "what would tell how the delivery is signed".to_owned(),
+            }),
+        })
+    }
+
+    /// Compares a text with a secret param, in constant time.
+    pub(crate) fn token_matches(&self, param: &str, text: &[u8]) -> bool {
+        let expected = self.tokens.iter().find(|(name, _)| name == param);
+        let digest = Sha256::digest(text);
+        expected.is_some_and(|(_, expected)| bool::from(digest.as_slice().ct_eq(expected)))
+    }
+
+    /// Compares a text with the endpoint's own tokens, in constant time.
+    pub(crate) fn is_token(&self, text: &[u8]) -> bool {
+        let digest = Sha256::digest(text);
+        let mut matched = subtle::Choice::from(0);
+        for named in self.schemes.iter().flat_map(|bound| &bound.keys) {
+            if let Key::Token(expected) = &named.key {
+                matched |= digest.as_slice().ct_eq(expected);
+            }
+        }
+        bool::from(matched)
+    }
+
+    /// Returns the key that answers challenges: that of the endpoint's first secret.
+    pub(crate) fn reply_key(&self) -> ReplyKey {
+        let keys = self.schemes.iter().flat_map(|bound| &bound.keys);
+        let mut first = keys.filter_map(|named| match &named.key {
+            Key::Hmac(key) => Some((named.id.clone(), key.as_ref().clone())),
+            _ => None,
+        });
+        match first.next() {
+            Some((id, key)) => ReplyKey { id, key: Some(key) },
+            None => ReplyKey {
+                id: None,
+                key: None,
+            },
+        }
     }
 }
 
 impl Bound {
-    fn verify_hmac(&self, carrier: &Carrier, fields: &Fields<'_>) -> Result<Params, Rejected> {
-        let (tags, params) = read_tags(carrier, fields)?;
-        let mut matched = Choice::from(0);
-        for form in &self.scheme.url_forms {
-            let url = form.apply(&fields.delivery().url);
-            let scope = Scope {
-                fields,
-                url: &url,
-                params: &params,
-            };
-            self.check_timestamp_text(&scope)?;
-            for computed in self.compute_tags(&scope)? {
-                for tag in &tags {
-                    matched |= computed.matches(tag);
-                }
-            }
-        }
-        self.decide(bool::from(matched), params)
-    }
-
-    /// Computes the tag of the signed content under every key.
-    pub(crate) fn compute_tags(&self, scope: &Scope<'_, '_>) -> Result<Vec<Tag>, Rejected> {
-        let mut macs: Vec<HmacKey> = self
-            .keys
-            .iter()
-            .filter_map(|key| {
-                if let Key::Hmac(key) = key {
-                    Some(HmacKey::clone(key))
-                } else {
-                    None
-                }
-            })
-            .collect();
-        self.scheme.signed.feed(scope, &mut |piece| {
-            for mac in &mut macs {
-                mac.update(piece);
-            }
-        })?;
-        Ok(macs.into_iter().map(HmacKey::finish).collect())
-    }
-
-    fn verify_ed25519(&self, carrier: &Carrier, fields: &Fields<'_>) -> Result<Params, Rejected> {
-        let (tags, params) = read_tags(carrier, fields)?;
-        let mut matched = false;
-        for form in &self.scheme.url_forms {
-            let url = form.apply(&fields.delivery().url);
-            let scope = Scope {
-                fields,
-                url: &url,
-                params: &params,
-            };
-            self.check_timestamp_text(&scope)?;
-            let message = self.scheme.signed.bytes(&scope)?;
-            for key in &self.keys {
-                let Key::Ed25519(key) = key else { continue };
-                for tag in &tags {
-                    matched |= key::verify_ed25519(key, &message, tag);
-                }
-            }
-        }
-        self.decide(matched, params)
-    }
-
-    fn verify_token(
+    /// Checks everything that makes a delivery, or one event of it, authentic.
+    fn prove(
         &self,
-        value: &Template,
-        prefix: &str,
         fields: &Fields<'_>,
-    ) -> Result<(), Rejected> {
-        let scope = Scope {
-            fields,
-            url: &fields.delivery().url,
-            params: &[],
-        };
-        let sent = value.bytes(&scope)?;
-        let token = sent.strip_prefix(prefix.as_bytes()).unwrap_or_default();
-        let digest = Sha256::digest(token);
-        let mut matched = Choice::from(0);
-        for key in &self.keys {
-            if let Key::Token(expected) = key {
-                matched |= digest.as_slice().ct_eq(expected);
-            }
+        fetched: Option<&KeySet>,
+        now: Timestamp,
+    ) -> Result<Proven, Rejected> {
+        let proven = self.check_proof(fields, fetched, now)?;
+        if let Some(token) = &self.scheme.token {
+            self.check_token(token, fields)?;
         }
-        // An empty token is never a key's, but the rule is worth its own line.
-        if token.is_empty() || !bool::from(matched) {
-            return Err(Rejected::TokenInvalid {
-                secrets: self.keys.len(),
-            });
+        let scope = proven.scope(fields);
+        for rule in &self.scheme.equal {
+            check_equal(rule, &scope)?;
         }
-        Ok(())
+        for template in &self.scheme.require {
+            template.bytes(&scope).map_err(|unfit| match unfit {
+                Unfit::Missing(what) => Rejected::SignatureMalformed(format!("{what} is missing")),
+                other => other.into(),
+            })?;
+        }
+        self.check_age(&scope, now)?;
+        Ok(proven)
     }
 
-    fn decide<T>(&self, matched: bool, proof: T) -> Result<T, Rejected> {
-        if matched {
-            Ok(proof)
-        } else {
-            Err(Rejected::SignatureMismatch {
-                secrets: self.keys.len(),
-            })
-        }
-    }
-
-    /// Refuses a timestamp that is not one before anything is computed over it.
-    fn check_timestamp_text(&self, scope: &Scope<'_, '_>) -> Result<(), Rejected> {
-        self.signed_at(scope).map(|_| ())
-    }
-
-    fn signed_at(&self, scope: &Scope<'_, '_>) -> Result<Option<Timestamp>, Rejected> {
+    pub(crate) fn signed_at(&self, scope: &Scope<'_, '_>) -> Result<Option<Timestamp>, Rejected> {
         let Some(rule) = &self.scheme.timestamp else {
             return Ok(None);
         };
@@ -246,15 +289,10 @@ impl Bound {
         })?;
         let time = std::str::from_utf8(&bytes)
             .ok()
-            .and_then(|text| rule.unit.parse(text));
-        let what = || {
-            rule.from
-                .sources()
-                .map(ToString::to_string)
-                .collect::<String>()
-        };
+            .and_then(|text| rule.unit.parse(text))
+            .filter(|time| time.as_second() >= rule.min);
         time.map(Some)
-            .ok_or_else(|| Rejected::TimestampMalformed(what()))
+            .ok_or_else(|| Rejected::TimestampMalformed(describe(&rule.from)))
     }
 
     /// Refuses what was signed longer ago, or further ahead, than the tolerance.
@@ -298,11 +336,6 @@ impl<'d> Verified<'d> {
         self.replay_bounded
     }
 
-    /// Fills in a template as text; nothing where a piece is absent.
-    pub(crate) fn text(&self, template: &Template) -> Option<String> {
-        template.text(&self.scope())
-    }
-
     /// Tells whether the proof covers every piece of a template.
     pub(crate) fn covers(&self, template: &Template) -> bool {
         template.covered_by(&self.scheme.coverage)
@@ -313,74 +346,65 @@ impl<'d> Verified<'d> {
         &self.fields
     }
 
+    /// Returns the events that were proved one by one, with the digest of what was signed of each.
+    pub(crate) fn proven_parts(&self) -> Option<Vec<(Part, [u8; 32])>> {
+        let digest = |(part, proven): &(Part, Proven)| {
+            let event = self.fields.of_event(part.document.clone());
+            (part.clone(), self.digest(&event, proven, &part.element))
+        };
+        self.parts
+            .as_ref()
+            .map(|parts| parts.iter().map(digest).collect())
+    }
+
     /// Returns the SHA-256 of the body.
     pub fn body_sha256(&self) -> &[u8; 32] {
         &self.body_sha256
     }
 
-    /// Returns the SHA-256 of the signed content; of the body where a token signs nothing.
-    pub fn content_digest(&self) -> Result<[u8; 32], Rejected> {
-        let whole_body = matches!(self.scheme.proof, Proof::Token { .. });
-        if whole_body || self.scheme.signed.is_body() {
-            return Ok(self.body_sha256);
+    /// Returns the SHA-256 of the signed content; of the body where nothing of it is signed.
+    pub fn content_digest(&self) -> [u8; 32] {
+        if self.signs_nothing() || self.scheme.signed.is_body() {
+            return self.body_sha256;
+        }
+        self.digest(&self.fields, &self.proven, &self.delivery.body)
+    }
+
+    fn digest(&self, fields: &Fields<'_>, proven: &Proven, content: &[u8]) -> [u8; 32] {
+        if self.signs_nothing() {
+            return Sha256::digest(content).into();
+        }
+        if let Some(signed) = &proven.signing_input {
+            return Sha256::digest(signed).into();
         }
         let mut hash = Sha256::new();
-        self.scheme
-            .signed
-            .feed(&self.scope(), &mut |piece| hash.update(piece))?;
-        Ok(hash.finalize().into())
-    }
-
-    fn scope(&self) -> Scope<'_, 'd> {
-        Scope {
-            fields: &self.fields,
-            url: &self.delivery.url,
-            params: &self.params,
+        let mut scope = proven.scope(fields);
+        // A secret is no part of what makes an event the same: it may be replaced.
+        scope.secret = Some(&[]);
+        let signed = self.scheme.signed_forms().nth(proven.form);
+        let fed = signed.map(|signed| signed.feed(&scope, &mut |piece| hash.update(piece)));
+        match fed {
+            Some(Ok(())) => hash.finalize().into(),
+            _ => Sha256::digest(content).into(),
         }
     }
-}
 
-/// Reads the candidate tags of a delivery. Candidates that cannot be decoded are passed over as
-/// long as one can: a vendor may send another version's tag beside the one that counts.
-fn read_tags(carrier: &Carrier, fields: &Fields<'_>) -> Result<(Vec<Tag>, Params), Rejected> {
-    let what = || describe(&carrier.from);
-    let text = carrier_text(carrier, fields)?;
-    let parsed = carrier
-        .layout
-        .parse(&text)
-        .map_err(|how| Rejected::SignatureMalformed(format!("{} {how}", what())))?;
-    if parsed.tags.is_empty() {
-        return Err(Rejected::SignatureMissing(format!(
-            "an element with the tag in {}",
-            what()
-        )));
+    /// Tells whether the proof says who calls, and nothing of what is said.
+    fn signs_nothing(&self) -> bool {
+        self.assurance() <= Assurance::Token
     }
-    let decoded = parsed
-        .tags
-        .iter()
-        .filter_map(|text| carrier.encoding.decode(text));
-    let tags: Vec<Tag> = decoded
-        .filter(|tag| tag.bytes().len() == carrier.length)
-        .collect();
-    if tags.is_empty() {
-        let (length, encoding) = (carrier.length, carrier.encoding);
-        let how = format!("{} holds no tag of {length} bytes in {encoding}", what());
-        return Err(Rejected::SignatureMalformed(how));
-    }
-    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    Ok((tags, parsed.params.into_iter().map(owned).collect()))
-}
 
-/// Returns the text that holds the tags.
-pub(crate) fn carrier_text(carrier: &Carrier, fields: &Fields<'_>) -> Result<String, Rejected> {
-    let scope = Scope {
-        fields,
-        url: &fields.delivery().url,
-        params: &[],
-    };
-    String::from_utf8(carrier.from.bytes(&scope)?).map_err(|_| {
-        Rejected::SignatureMalformed(format!("{} is not text", describe(&carrier.from)))
-    })
+    pub(crate) fn scope(&self) -> Scope<'_, 'd> {
+        self.scope_of(&self.fields)
+    }
+
+    /// What a template is filled in from, for one event of the delivery.
+    pub(crate) fn scope_of<'s>(&'s self, fields: &'s Fields<'d>) -> Scope<'s, 'd> {
+        Scope {
+            replies: Some(&self.replies),
+            ..self.proven.scope(fields)
+        }
+    }
 }
 
 fn describe(template: &Template) -> String {
@@ -391,14 +415,26 @@ fn describe(template: &Template) -> String {
         .join(" and ")
 }
 
-fn check_equal(scheme: &Scheme, scope: &Scope<'_, '_>) -> Result<(), Rejected> {
-    for (left, right) in &scheme.equal {
-        let (left_text, right_text) = (left.bytes(scope)?, right.bytes(scope)?);
-        if !bool::from(left_text.ct_eq(&right_text)) {
-            return Err(Rejected::DigestMismatch(describe(right)));
+fn check_equal(rule: &Equal, scope: &Scope<'_, '_>) -> Result<(), Rejected> {
+    let left = match rule.left.bytes(scope) {
+        Err(Unfit::Missing(_)) if rule.optional => return Ok(()),
+        left => left?,
+    };
+    let mut equal = subtle::Choice::from(0);
+    for alternative in &rule.alternatives {
+        match alternative.bytes(scope) {
+            Err(Unfit::Missing(_)) if rule.optional => return Ok(()),
+            right => equal |= left.ct_eq(&right?),
         }
     }
-    Ok(())
+    if bool::from(equal) {
+        return Ok(());
+    }
+    let fixed = rule.alternatives.iter().all(Template::is_literal);
+    Err(match rule.alternatives.first() {
+        Some(right) if !fixed => Rejected::DigestMismatch(describe(right)),
+        _ => Rejected::UnexpectedValue(describe(&rule.left)),
+    })
 }
 
 impl From<Unfit> for Rejected {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,12 @@ use super::problems::{did_you_mean, quoted, with_causes};
 use super::reader::{Section, Text};
 use super::server::MAX_NETWORKS;
 use super::units::show_size;
+use crate::handshake::Phase;
 use crate::provider::definition::IdenticalContent;
+use crate::provider::settings::{Given, ParamKind};
 use crate::provider::{BindError, Binding, Catalogue, Provider};
 use crate::redact::{Redactor, Rules};
+use crate::signal::Assurance;
 use crate::verify::Verifier;
 
 /// Endpoints of one configuration: each is a label of many metrics.
@@ -59,6 +63,8 @@ pub struct Endpoint {
     pub max_body: usize,
     /// Whether it takes deliveries. Active unless set.
     pub state: State,
+    /// Where the secret is written that the provider tells while the endpoint is being set up.
+    pub setup_file: Option<PathBuf>,
     /// Whether the same bytes are the same event; `None`: as the provider's definition says.
     pub identical_content: Option<IdenticalContent>,
     /// What is taken out of its events, and what is left in, as written.
@@ -76,6 +82,8 @@ pub enum State {
     Paused,
     /// Not any more: providers are to stop.
     Disabled,
+    /// Not yet: only the ownership checks are answered with which the provider tells its secret.
+    Setup,
 }
 
 /// What an endpoint adds to, and takes from, the redaction of its provider.
@@ -143,6 +151,7 @@ impl<'t> Endpoints<'t> {
             ("active", State::Active),
             ("paused", State::Paused),
             ("disabled", State::Disabled),
+            ("setup", State::Setup),
         ];
         let sameness = [
             ("same", IdenticalContent::Same),
@@ -153,13 +162,22 @@ impl<'t> Endpoints<'t> {
         let tenant = section.required_text("tenant");
         let tenant = tenant.and_then(|text| section.parse_text("tenant", text, name));
         let provider = self.provider(&mut section);
-        let (secrets, verifier) = self.verifier(&mut section, provider).unzip();
+        let state = section.choice("state", &states).unwrap_or(State::Active);
+        let setup_file = self.setup_file(&mut section, state);
+        let (secrets, verifier) = self.verifier(&mut section, provider, state).unzip();
+        check_assurance(&mut section, verifier.as_ref());
+        // With the endpoint's settings filled in.
+        let provider = verifier
+            .as_ref()
+            .map(Verifier::provider)
+            .or(provider)
+            .cloned();
+        let provider = provider.as_ref();
         let credential_ref = section.parsed("credential_ref", credential_ref);
         let events = section.narrowing_list("events", MAX_RULES, Pattern::parse);
         let allow_ips = section.narrowing_list("allow_ips", MAX_NETWORKS, network);
         let rate = rate(&mut section, ["rate", "burst"], self.limits.endpoint);
         let max_body = self.max_body(&mut section, provider);
-        let state = section.choice("state", &states).unwrap_or(State::Active);
         let identical_content = section.choice("identical_content", &sameness);
         let redact = RedactRules::read(section.section("redact"));
         let redactor = redactor(&redact, &section, provider, secrets.as_deref());
@@ -177,6 +195,7 @@ impl<'t> Endpoints<'t> {
             rate,
             max_body,
             state,
+            setup_file,
             identical_content,
             redact,
             redactor: redactor?,
@@ -220,6 +239,7 @@ impl<'t> Endpoints<'t> {
         &self,
         section: &mut Section<'t>,
         provider: Option<&Arc<Provider>>,
+        state: State,
     ) -> Option<(Vec<SecretString>, Verifier)> {
         let references = section.texts("secrets", MAX_SECRETS);
         let scheme = section.text("scheme");
@@ -235,19 +255,56 @@ impl<'t> Endpoints<'t> {
             .collect();
         // With a secret missing, binding would only report the same mistake again.
         let secrets: Vec<SecretString> = found.into_iter().collect::<Option<_>>()?;
+        let provider = provider?;
+        let (params, param_secrets) = self.params(provider, params)?;
         let binding = Binding {
             scheme: scheme.map(|text| text.text),
             secrets: &secrets,
             params: &params,
+            param_secrets: &param_secrets,
             tolerance,
+            phase: match state {
+                State::Setup => Phase::Setup,
+                _ => Phase::Armed,
+            },
         };
-        match provider?.verifier(&binding) {
+        match provider.verifier(&binding) {
             Ok(verifier) => Some((secrets, verifier)),
             Err(error) => {
                 cannot_bind(&error, &references, section);
                 None
             }
         }
+    }
+
+    /// Reads `setup_file`, which goes with `state = "setup"`.
+    fn setup_file(&self, section: &mut Section<'t>, state: State) -> Option<PathBuf> {
+        let text = section.text("setup_file")?;
+        if state != State::Setup {
+            let message = "`setup_file` goes with state = \"setup\"".to_owned();
+            section.report.problem(text.at, message);
+        }
+        Some(self.secrets.dir.join(text.text))
+    }
+
+    /// Tells the provider's secret settings from the others, and finds what they refer to.
+    fn params(&self, provider: &Provider, written: BTreeMap<String, Text<'t>>) -> Option<Given> {
+        let (mut params, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+        let mut missing = false;
+        for (name, text) in written {
+            let secret = provider
+                .params
+                .get(&name)
+                .is_some_and(|rule| rule.kind == ParamKind::Secret);
+            match secret {
+                false => drop(params.insert(name, text.text.to_owned())),
+                true => match self.secrets.find("params", text) {
+                    Some(secret) => drop(secrets.insert(name, secret)),
+                    None => missing = true,
+                },
+            }
+        }
+        (!missing).then_some((params, secrets))
     }
 
     fn max_body(&self, section: &mut Section<'t>, provider: Option<&Arc<Provider>>) -> usize {
@@ -267,6 +324,36 @@ impl<'t> Endpoints<'t> {
                 .problem(section.place_of("max_body"), message);
         }
         max_body
+    }
+}
+
+/// Reads the least assurance that the endpoint's deliveries must have, and reports where they may
+/// have less.
+fn check_assurance(section: &mut Section<'_>, verifier: Option<&Verifier>) {
+    let words = [
+        Assurance::Body,
+        Assurance::Fields,
+        Assurance::Token,
+        Assurance::None,
+    ];
+    let words = words.map(|assurance| (assurance.as_str(), assurance));
+    let wanted = section.choice("min_assurance", &words);
+    let (Some(wanted), Some(verifier)) = (wanted, verifier) else {
+        return;
+    };
+    let given = verifier.least_assurance();
+    if given < wanted {
+        let message = format!(
+            "`min_assurance` is \"{}\", and {} gives \"{}\" as it is set here; `hookgate providers \
+             show {}` says what each scheme covers",
+            wanted.as_str(),
+            verifier.provider().about.title,
+            given.as_str(),
+            verifier.provider().name,
+        );
+        section
+            .report
+            .problem(section.place_of("min_assurance"), message);
     }
 }
 
@@ -342,7 +429,11 @@ fn cannot_bind(error: &BindError, secrets: &[Text<'_>], section: &Section<'_>) {
             section.place_of("secrets"),
             format!("`secrets`: {}", with_causes(error)),
         ),
-        BindError::NoSuchScheme(_) => (
+        BindError::NeedlessSecret => (
+            section.place_of("secrets"),
+            format!("`secrets`: {}", with_causes(error)),
+        ),
+        BindError::NoSuchScheme(_) | BindError::SchemeUnset(_) | BindError::NotPinned(_) => (
             section.place_of("scheme"),
             format!("`scheme`: {}", with_causes(error)),
         ),

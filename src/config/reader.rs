@@ -300,7 +300,7 @@ impl<'t> Section<'t> {
         &mut self,
         key: &'static str,
         at_most: usize,
-    ) -> BTreeMap<String, String> {
+    ) -> BTreeMap<String, Text<'t>> {
         let Some(value) = self.value(key) else {
             return BTreeMap::new();
         };
@@ -321,7 +321,7 @@ impl<'t> Section<'t> {
         };
         let texts = entries.iter().filter_map(|(name, value)| {
             let text = self.text_of(key, value)?;
-            Some((name.get_ref().to_string(), text.text.to_owned()))
+            Some((name.get_ref().to_string(), text))
         });
         texts.collect()
     }
@@ -409,7 +409,7 @@ mod tests {
                 root.parsed_list("f", 2, |text| Ok(text.to_owned())),
                 ["p", "q"]
             );
-            assert_eq!(root.text_table("g", 1)["h"], "i");
+            assert_eq!(root.text_table("g", 1)["h"].text, "i");
             assert!(root.text("absent").is_none());
         });
         assert_eq!(found, [""; 0]);

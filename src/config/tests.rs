@@ -57,6 +57,10 @@ max_body = "2MiB"
 [providers]
 directory = "/"
 
+[keys]
+allow_private = true
+resolve = { "keys.example.com" = "10.0.0.7:443" }
+
 [[endpoint]]
 id = "acme-stripe"
 tenant = "acme"
@@ -64,6 +68,7 @@ provider = "stripe"
 path = "/in/stripe"
 secrets = ["env:STRIPE", "s3cr3t-literal"]
 scheme = "v1"
+min_assurance = "body"
 params = {}
 tolerance = "10m"
 credential_ref = "cred_acme"
@@ -142,6 +147,9 @@ fn every_key_can_be_set() {
     assert_eq!(config.publisher_max_in_flight, 64);
     assert_eq!(config.tenant_rate.unwrap().burst.get(), 500);
     assert_eq!(config.providers_dir.as_deref(), Some(Path::new("/")));
+    assert!(config.keys.allow_private);
+    let relay = config.keys.places["keys.example.com"][0];
+    assert_eq!(relay.to_string(), "10.0.0.7:443");
 
     let [stripe, github] = &config.endpoints[..] else {
         panic!("{:?}", config.endpoints)
@@ -226,8 +234,8 @@ state = "pause"
         "hookgate.toml:14:40: `secrets` is a literal secret; write \"env:NAME\" or \"file:PATH\" (a \
          literal loads only with allow_inline_secrets = true at the top of the file, for \
          demonstrations)",
-        "hookgate.toml:15:9: `state` must be one of \"active\", \"paused\", \"disabled\"; did you \
-         mean `paused`?",
+        "hookgate.toml:15:9: `state` must be one of \"active\", \"paused\", \"disabled\", \
+         \"setup\"; did you mean `paused`?",
     ];
     let found = problems(text);
     assert_eq!(found, expected);
@@ -250,12 +258,12 @@ fn an_id_or_path_taken_twice_is_reported_with_the_first_place() {
     let text = FULL.replace("\"acme-github\"", "\"acme-stripe\"");
     let found = only(problems(&text));
     assert!(
-        found.ends_with("`id` `acme-stripe` is already taken at hookgate.toml:45:6"),
+        found.ends_with("`id` `acme-stripe` is already taken at hookgate.toml:49:6"),
         "{found}"
     );
     let text = FULL.replace("/in/stripe", "/hooks/acme-github");
     let found = only(problems(&text));
-    assert!(found.contains("`path` `/hooks/acme-github` is already taken at hookgate.toml:48:8"));
+    assert!(found.contains("`path` `/hooks/acme-github` is already taken at hookgate.toml:52:8"));
 }
 
 #[test]
@@ -483,4 +491,38 @@ fn a_provider_that_signs_its_url_wants_to_know_the_public_one() {
     assert!(!warned(&format!(
         "{text}[server]\npublic_url = \"https://h.example\"\n"
     )));
+}
+
+#[test]
+fn an_endpoint_that_could_be_proved_by_less_than_it_asks_for_is_refused() {
+    let endpoint = |more: &str| {
+        format!(
+            "[[endpoint]]\nid = \"a\"\ntenant = \"t\"\nprovider = \"telegram\"\n\
+             secrets = [\"env:STRIPE\"]\n{more}\n"
+        )
+    };
+    assert!(parse(&endpoint("min_assurance = \"token\"")).is_ok());
+    let found = only(problems(&endpoint("min_assurance = \"fields\"")));
+    assert!(
+        found.contains("`min_assurance` is \"fields\", and Telegram"),
+        "{found}"
+    );
+    let found = only(problems(&endpoint("min_assurance = \"bod\"")));
+    assert!(found.contains("did you mean `body`?"), "{found}");
+}
+
+#[test]
+fn the_settings_of_published_keys_are_checked() {
+    let found = only(problems(
+        "[keys]\nresolve = { \"a.example\" = \"b.example\" }\n",
+    ));
+    assert!(
+        found.starts_with("hookgate.toml:2:27: `resolve` must name addresses"),
+        "{found}"
+    );
+    let found = only(problems("[keys]\nca_file = \"none.pem\"\n"));
+    assert!(
+        found.contains("`ca_file`: cannot be read: No such file"),
+        "{found}"
+    );
 }

@@ -2,58 +2,75 @@
 //!
 //! Where a definition makes no sense, the error says which part and why.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod handshake;
+mod scheme;
 
-use ed25519_dalek::SIGNATURE_LENGTH;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
 
-use super::definition::{self, Definition, Kind, RawHandshake, RawSample, RawScheme};
-use super::{About, Provider, Sample};
-use crate::handshake::{Body, Handshake};
+use super::definition::{self, Definition, OneOrMany, RawSample};
+use super::fault::Fault;
+use super::{About, Answer, Provider, Sample, vector};
+use crate::batch::{BatchPath, BatchRules};
 use crate::identify::{EventRules, TimeRule};
-use crate::verify::key::Derivation;
-use crate::verify::scheme::{Carrier, Proof, Scheme, TimestampRule};
-use crate::verify::tag::Layout;
-use crate::verify::template::{Coverage, Pointers, Template};
+use crate::verify::fields::Pointers;
+use crate::verify::template::Template;
 
 impl Provider {
     /// Compiles a definition.
-    pub(super) fn compile(definition: Definition) -> Result<Self, String> {
+    pub(super) fn compile(definition: Definition) -> Result<Self, Fault> {
         let mut pointers = Pointers::default();
         if definition.vectors.is_empty() {
-            return Err(
-                "it carries no [[vector]]; at least one must show that it works".to_owned(),
-            );
-        }
-        if let Some(vector) = definition.vectors.iter().find(|vector| !vector.expects()) {
-            return Err(format!(
-                "vector `{}` has neither `expect` nor `reply`",
-                vector.name
+            return Err(Fault::of_all(
+                "it carries no [[vector]]; at least one must show that it works",
             ));
         }
+        if let Some(at) = definition
+            .vectors
+            .iter()
+            .position(|vector| !vector.expects())
+        {
+            let part = format!("vector `{}`", definition.vectors[at].name);
+            let why = "has neither `expect` nor `reply`".to_owned();
+            return Err(Fault::within("vector", at, part, why));
+        }
+        let under = |key: &'static str| move |why| Fault::within(key, 0, key.to_owned(), why);
+        let documents =
+            templates(&definition.document, &mut pointers).map_err(under("document"))?;
         let schemes = definition
             .schemes
             .into_iter()
-            .map(|raw| {
-                let name = raw.name.clone();
-                compile_scheme(raw, &mut pointers)
+            .enumerate()
+            .map(|(at, raw)| {
+                let part = format!("scheme `{}`", raw.name);
+                scheme::compile(raw, &documents, &mut pointers)
                     .map(Arc::new)
-                    .map_err(|why| format!("scheme `{name}`: {why}"))
+                    .map_err(|why| Fault::within("scheme", at, part, why))
             })
             .collect::<Result<Vec<_>, _>>()?;
         if schemes.is_empty() {
-            return Err("it has no [[scheme]]".to_owned());
+            return Err(Fault::of_all("it has no [[scheme]]"));
         }
-        let events = compile_events(definition.event, &mut pointers)?;
+        let events = compile_events(definition.event, &mut pointers).map_err(under("event"))?;
+        if let Some(at) = schemes.iter().position(|scheme| scheme.each)
+            && events.batch.at.is_empty()
+        {
+            let part = format!("scheme `{}`", schemes[at].name);
+            let why = "`each` goes with `event.batch`".to_owned();
+            return Err(Fault::within("scheme", at, part, why));
+        }
         let handshakes = definition
             .handshakes
             .into_iter()
-            .map(|raw| compile_handshake(raw, &mut pointers))
+            .enumerate()
+            .map(|(at, raw)| {
+                let part = format!("handshake `{}`", raw.name);
+                handshake::compile(raw, &mut pointers)
+                    .map_err(|why| Fault::within("handshake", at, part, why))
+            })
             .collect::<Result<_, _>>()?;
-        let method = |text: &String| {
-            Method::from_bytes(text.as_bytes()).map_err(|_| format!("`{text}` is no method"))
-        };
         Ok(Self {
             name: definition.name.into(),
             about: About {
@@ -68,17 +85,22 @@ impl Provider {
             methods: definition
                 .methods
                 .iter()
-                .map(method)
-                .collect::<Result<_, _>>()?,
-            success: success_status(definition.answer.status)?,
-            retries_429: definition.answer.retries_429,
+                .map(|text| method(text))
+                .collect::<Result<_, _>>()
+                .map_err(under("methods"))?,
+            answer: compile_answer(definition.answer).map_err(under("answer"))?,
             sensitive: definition.sensitive,
             events,
             sample: Sample::from(definition.sample),
+            params: definition.params,
+            documents,
             schemes,
             handshakes,
             pointers,
-            vectors: definition.vectors,
+            vectors: vector::with_fixtures(definition.vectors, definition.fixtures),
+            declared: Vec::new(),
+            conditional: Vec::new(),
+            source: None,
         })
     }
 }
@@ -86,6 +108,7 @@ impl Provider {
 impl From<RawSample> for Sample {
     fn from(raw: RawSample) -> Self {
         Self {
+            method: raw.method,
             content_type: raw.content_type,
             headers: raw.headers,
             body: raw.body,
@@ -93,109 +116,50 @@ impl From<RawSample> for Sample {
     }
 }
 
-fn success_status(status: u16) -> Result<StatusCode, String> {
-    let status = StatusCode::from_u16(status)
-        .ok()
-        .filter(StatusCode::is_success);
-    status.ok_or_else(|| "answer.status is no 2xx".to_owned())
+fn templates(texts: &[String], pointers: &mut Pointers) -> Result<Vec<Template>, String> {
+    let each = texts.iter().map(|text| Template::compile(text, pointers));
+    each.collect()
 }
 
-fn compile_scheme(raw: RawScheme, pointers: &mut Pointers) -> Result<Scheme, String> {
-    let proof = compile_proof(&raw, pointers)?;
-    let signed = Template::compile(raw.signed.as_deref().unwrap_or_default(), pointers)?;
-    if matches!(raw.kind, Kind::Token) != raw.signed.is_none() {
-        return Err("`signed` goes with every kind but `token`".to_owned());
-    }
-    let mut coverage = signed.coverage();
-    let mut equal = Vec::new();
-    for [left, right] in &raw.equal {
-        let (left, right) = (
-            Template::compile(left, pointers)?,
-            Template::compile(right, pointers)?,
-        );
-        coverage.bind(&left, &right);
-        equal.push((left, right));
-    }
-    let timestamp = match raw.timestamp {
-        None => None,
-        Some(rule) => Some(TimestampRule {
-            from: Template::compile(&rule.from, pointers)?,
-            unit: rule.unit,
-            tolerance: rule.tolerance.map(Duration::from_secs),
-        }),
-    };
-    require_signed(timestamp.as_ref(), &coverage)?;
-    Ok(Scheme {
-        name: raw.name,
-        when: raw.when,
-        for_secrets: raw.for_secrets,
-        proof,
-        signed,
-        equal,
-        timestamp,
-        coverage,
-        url_forms: raw.url_forms,
-        allow_empty_body: raw.allow_empty_body,
-    })
-}
-
-/// A tolerance over a time that anyone can change would be a lie.
-fn require_signed(timestamp: Option<&TimestampRule>, coverage: &Coverage) -> Result<(), String> {
-    match timestamp {
-        Some(rule) if !rule.from.covered_by(coverage) => {
-            Err("the timestamp is not part of what is signed".to_owned())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn compile_proof(raw: &RawScheme, pointers: &mut Pointers) -> Result<Proof, String> {
-    let key = Derivation {
-        strip: raw.key.strip.clone(),
-        encoding: raw.key.encoding,
-    };
-    Ok(match raw.kind {
-        Kind::Hmac => {
-            let hash = raw.hash.ok_or("`hash` is missing")?;
-            Proof::Hmac {
-                hash,
-                key,
-                carrier: compile_carrier(raw, hash.length(), pointers)?,
-            }
-        }
-        Kind::Ed25519 => Proof::Ed25519 {
-            key,
-            carrier: compile_carrier(raw, SIGNATURE_LENGTH, pointers)?,
-        },
-        Kind::Token => Proof::Token {
-            value: Template::compile(raw.token.as_deref().ok_or("`token` is missing")?, pointers)?,
-            prefix: raw.token_prefix.clone(),
-        },
-    })
-}
-
-fn compile_carrier(
-    raw: &RawScheme,
-    length: usize,
+fn pairs(
+    texts: &BTreeMap<String, OneOrMany>,
     pointers: &mut Pointers,
-) -> Result<Carrier, String> {
-    let tag = raw.tag.as_ref().ok_or("`tag` is missing")?;
-    let layout = match &tag.pairs {
-        None => Layout::Plain {
-            prefix: tag.prefix.clone(),
-        },
-        Some(pairs) => Layout::Pairs {
-            separator: pairs.separator,
-            assign: pairs.assign,
-            name: pairs.name.clone(),
-        },
+) -> Result<Vec<(Template, Vec<String>)>, String> {
+    let pair = |(text, values): (&String, &OneOrMany)| {
+        Ok((
+            Template::compile(text, pointers)?,
+            values.as_slice().to_vec(),
+        ))
     };
-    let from = Template::compile(&tag.from, pointers)?;
-    Ok(Carrier {
-        from,
-        layout,
-        encoding: tag.encoding,
-        length,
+    texts.iter().map(pair).collect()
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    Method::from_bytes(text.as_bytes()).map_err(|_| format!("`{text}` is no method"))
+}
+
+fn status(number: u16, what: &str, fits: fn(&StatusCode) -> bool) -> Result<StatusCode, String> {
+    let status = StatusCode::from_u16(number).ok().filter(fits);
+    status.ok_or_else(|| format!("{number} is no {what}"))
+}
+
+fn success_status(number: u16) -> Result<StatusCode, String> {
+    status(number, "2xx", StatusCode::is_success)
+}
+
+fn refusal_status(number: u16) -> Result<StatusCode, String> {
+    status(number, "4xx", StatusCode::is_client_error)
+}
+
+fn compile_answer(raw: definition::RawAnswer) -> Result<Answer, String> {
+    let success = success_status(raw.status).map_err(|why| format!("`status`: {why}"))?;
+    let bad_signature = refusal_status(raw.bad_signature);
+    Ok(Answer {
+        success,
+        body: raw.body,
+        content_type: raw.content_type,
+        bad_signature: bad_signature.map_err(|why| format!("`bad_signature`: {why}"))?,
+        retries_429: raw.retries_429,
     })
 }
 
@@ -203,13 +167,10 @@ fn compile_events(
     raw: definition::RawEvent,
     pointers: &mut Pointers,
 ) -> Result<EventRules, String> {
-    let mut each = |texts: &[String]| {
-        texts
-            .iter()
-            .map(|text| Template::compile(text, pointers))
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let (id, event_type) = (each(&raw.id)?, each(&raw.event_type)?);
+    let (id, event_type) = (
+        templates(&raw.id, pointers)?,
+        templates(&raw.event_type, pointers)?,
+    );
     let mut time = Vec::new();
     for rule in &raw.time {
         time.push(TimeRule {
@@ -217,6 +178,10 @@ fn compile_events(
             unit: rule.unit,
         });
     }
+    let paths = |texts: &[String]| {
+        let each = texts.iter().map(|text| BatchPath::parse(text));
+        each.collect::<Result<Vec<_>, _>>()
+    };
     Ok(EventRules {
         id,
         event_type,
@@ -224,31 +189,10 @@ fn compile_events(
         id_names: raw.id_names,
         retries_change_body: raw.retries_change_body,
         identical_content: raw.identical_content,
-    })
-}
-
-fn compile_handshake(raw: RawHandshake, pointers: &mut Pointers) -> Result<Handshake, String> {
-    let context = |why: String| format!("handshake `{}`: {why}", raw.name);
-    let mut when = Vec::new();
-    for (template, value) in &raw.when {
-        when.push((
-            Template::compile(template, pointers).map_err(context)?,
-            value.clone(),
-        ));
-    }
-    let absent = raw.absent.iter().map(|pointer| pointers.intern(pointer));
-    let absent = absent.collect::<Result<_, _>>().map_err(context)?;
-    let body = match &raw.echo {
-        None => Body::Fixed(raw.body.clone()),
-        Some(text) => Body::Echo(Template::compile(text, pointers).map_err(context)?),
-    };
-    Ok(Handshake {
-        when,
-        absent,
-        status: success_status(raw.status).map_err(context)?,
-        content_type: raw.content_type.clone(),
-        body,
-        safe_because: raw.safe_because.clone(),
-        name: raw.name,
+        batch_when: scheme::compile_when(&raw.batch_when, pointers)?,
+        batch: BatchRules {
+            at: paths(&raw.batch)?,
+            within: paths(&raw.batch_within)?,
+        },
     })
 }

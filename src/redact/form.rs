@@ -1,12 +1,17 @@
-//! Forms (`application/x-www-form-urlencoded`): they become a JSON object, redacted on the way.
+//! Forms (`application/x-www-form-urlencoded` and `multipart/form-data`): they become a JSON object,
+//! redacted on the way. A file in a form becomes a `data:` URL (RFC 2397).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::document::Pass;
 use super::{Data, DataKind, REDACTED, RedactError, Redactor};
 use crate::json::{Fault, Kind};
+use crate::multipart::{self, Part};
 
 /// How many fields a form may have.
 pub const MAX_FIELDS: usize = 1000;
@@ -25,17 +30,55 @@ pub(super) fn redact(
     body: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Data, RedactError> {
-    let fields = fields(body)?;
+    Ok(write(redactor, &fields(body)?, out))
+}
+
+/// Appends a form in parts likewise; nothing where the body does not follow RFC 7578.
+pub(super) fn redact_parts(
+    redactor: &Redactor,
+    content_type: &str,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) -> Option<Data> {
+    let parts = multipart::parts(content_type, body)?;
+    let mut fields: Vec<Field<'_>> = Vec::new();
+    for part in parts {
+        let value = match (&part.filename, std::str::from_utf8(part.content)) {
+            (None, Ok(text)) => Cow::Borrowed(text),
+            _ if redactor.secrets.found_in(part.content) => Cow::Borrowed(REDACTED),
+            _ => Cow::Owned(data_url(&part)),
+        };
+        match fields.iter_mut().find(|field| field.name == part.name) {
+            Some(field) => field.values.push(value),
+            None => fields.push(Field {
+                name: Cow::Owned(part.name),
+                values: vec![value],
+            }),
+        }
+    }
+    Some(write(redactor, &fields, out))
+}
+
+fn data_url(part: &Part<'_>) -> String {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b",\"\\".contains(&byte);
+    let media_type = match part.media_type.bytes().all(plain) {
+        true if !part.media_type.is_empty() => &part.media_type,
+        _ => "application/octet-stream",
+    };
+    format!("data:{media_type};base64,{}", STANDARD.encode(part.content))
+}
+
+fn write(redactor: &Redactor, fields: &[Field<'_>], out: &mut Vec<u8>) -> Data {
     // One more than for a body of JSON, since the body proper is often such a value.
     let mut pass = Pass::new(redactor, 2, out);
     match pass.all_hidden() {
         true => pass.take_out(),
-        false => object(&mut pass, &fields),
+        false => object(&mut pass, fields),
     }
-    Ok(Data {
+    Data {
         kind: DataKind::Json,
         redacted: pass.redacted(),
-    })
+    }
 }
 
 /// Decodes `+` and `%XX`; what looks like an escape and is none stays as it is.

@@ -61,7 +61,8 @@ pub(super) fn public_url(
     format!("{scheme}://{}{target}", host.unwrap_or_default())
 }
 
-fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
+/// Tells whether a peer is one of the proxies whose word counts.
+pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|network| network.contains(&address))
 }

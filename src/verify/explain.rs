@@ -1,353 +1,218 @@
 //! Explains why a delivery does not verify, by trying the known near misses.
 //!
-//! Offline only (`hookgate verify`): every guess is one more verification of a changed delivery or
-//! secret, which would be a gift to an attacker in the request path.
+//! Offline only (`hookgate verify`): every guess is one more verification of a changed delivery,
+//! secret or scheme, which would be a gift to an attacker in the request path. A cause is claimed
+//! only where the delivery verifies with it ([`ground`]), or where what is wrong is there to be seen,
+//! such as an absent header or an expired token. No finding repeats a secret.
 
+mod absent;
+mod bodies;
+mod certificates;
+mod contents;
+mod ground;
+mod headers;
+mod jwts;
+mod lengths;
+mod neighbours;
+mod public_keys;
 mod rewrite;
+mod secrets;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod times;
+mod tokens;
+mod unusable;
+mod urls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
+use crate::handshake::Phase;
 use crate::outcome::Rejected;
-use crate::provider::{Binding, Provider};
-use crate::verify::carrier_text;
-use crate::verify::key::{Hash, HmacKey, KeyEncoding};
-use crate::verify::scheme::{Proof, Scheme};
-use crate::verify::tag::Encoding;
-use crate::verify::template::{Fields, Scope};
-use rewrite::{Escapes, Layout, rewrite};
+use crate::provider::{BindError, Binding, Catalogue, Provider};
+use crate::verify::public_key::KeySet;
+use crate::verify::scheme::Proof;
+use ground::Ground;
+
+/// Most findings that are told.
+const MAX_FINDINGS: usize = 8;
 
 /// A delivery that did not verify, and everything that was configured for it.
 #[derive(Debug)]
 pub struct Case<'a> {
     /// The provider.
     pub provider: &'a Arc<Provider>,
+    /// All providers, among which the true sender may be.
+    pub catalogue: Option<&'a Catalogue>,
     /// The pinned scheme.
     pub scheme: Option<&'a str>,
     /// The secrets.
     pub secrets: &'a [SecretString],
     /// Further settings.
     pub params: &'a BTreeMap<String, String>,
+    /// Those of them that are secrets.
+    pub param_secrets: &'a BTreeMap<String, SecretString>,
+    /// The tolerance, where it is not the definition's.
+    pub tolerance: Option<Duration>,
+    /// The keys that the vendor publishes, where the scheme needs them.
+    pub keys: Option<&'a KeySet>,
     /// The delivery.
     pub delivery: &'a Delivery,
     /// The clock that was assumed.
     pub now: Timestamp,
 }
 
-/// Explains a refusal: what was found, then each near miss that would have verified.
+impl Case<'_> {
+    /// Returns what was configured, as a provider takes it.
+    fn binding(&self) -> Binding<'_> {
+        Binding {
+            scheme: self.scheme,
+            secrets: self.secrets,
+            params: self.params,
+            param_secrets: self.param_secrets,
+            tolerance: self.tolerance,
+            phase: Phase::Armed,
+        }
+    }
+}
+
+/// Something that looks for causes by trying guesses.
+type Family = fn(&Ground<'_>) -> Vec<String>;
+
+/// Explains a refusal: what was found, then what most likely caused it.
 pub fn explain(case: &Case<'_>, rejected: &Rejected) -> Vec<String> {
     let mut findings = vec![rejected.to_string()];
+    if let Ok(verifier) = case.provider.verifier(&case.binding())
+        && let Some(ground) = Ground::new(case, &verifier)
+    {
+        findings.extend(causes(&ground, rejected));
+    }
+    let mut known = BTreeSet::new();
+    findings.retain(|finding| known.insert(finding.clone()));
+    findings.truncate(MAX_FINDINGS);
+    findings
+}
+
+/// Explains why the secrets of a case cannot be used at all, beyond what the error says.
+pub fn explain_unusable(case: &Case<'_>, error: &BindError) -> Vec<String> {
+    unusable::explain(case, error)
+}
+
+fn causes(ground: &Ground<'_>, rejected: &Rejected) -> Vec<String> {
+    let mut found = times::explain(ground, rejected);
+    found.extend(headers::explain(ground, rejected));
+    if found.is_empty() && is_missing(rejected) {
+        found.extend(absent::explain(ground, rejected));
+    }
+    found.extend(jwts::explain(ground, rejected));
+    found.extend(certificates::explain(ground, rejected));
+    for family in families(ground, rejected, !found.is_empty()) {
+        let more = family(ground);
+        // One thing that explains the refusal is enough: a second would be a coincidence.
+        if !more.is_empty() {
+            found.extend(more);
+            break;
+        }
+    }
+    if found.is_empty() && matches!(rejected, Rejected::SignatureMalformed(_)) {
+        found = lengths::explain(ground);
+    }
+    if found.is_empty() {
+        found.extend(hint(ground, rejected).map(str::to_owned));
+    }
+    found
+}
+
+fn is_missing(rejected: &Rejected) -> bool {
+    matches!(
+        rejected,
+        Rejected::SignatureMissing(_) | Rejected::TimestampMissing(_)
+    )
+}
+
+/// Returns what may explain a refusal, the likelier first.
+fn families(ground: &Ground<'_>, rejected: &Rejected, explained: bool) -> &'static [Family] {
     match rejected {
-        Rejected::TimestampStale { age, .. } => findings.push(format!(
-            "the signature is right, but {age} s old: the delivery was held up or recorded \
-             earlier (check it with --at), or this clock is {age} s ahead of the provider's"
-        )),
-        Rejected::TimestampFuture { ahead, .. } => findings.push(format!(
-            "the signature is right, but from {ahead} s in the future: this clock is behind"
-        )),
-        _ => findings.extend(near_misses(case)),
-    }
-    findings
-}
-
-fn near_misses(case: &Case<'_>) -> Vec<String> {
-    let mut findings = Vec::new();
-    findings.extend(case.other_secrets());
-    findings.extend(case.other_bodies());
-    findings.extend(case.other_tags());
-    let mut told = std::collections::BTreeSet::new();
-    findings.retain(|finding| told.insert(finding.clone()));
-    if findings.is_empty() && case.is_mismatch() {
-        findings.push(
-            "no near miss fits: most likely the secret belongs to another endpoint or account, or \
-             the body was changed on its way (anything but the exact bytes received fails)"
-                .to_owned(),
-        );
-    }
-    findings
-}
-
-impl Case<'_> {
-    fn is_mismatch(&self) -> bool {
-        matches!(
-            self.verify(self.secrets, self.delivery),
-            Err(Rejected::SignatureMismatch { .. } | Rejected::TokenInvalid { .. })
-        )
-    }
-
-    fn verify(&self, secrets: &[SecretString], delivery: &Delivery) -> Result<(), Rejected> {
-        let binding = Binding {
-            scheme: self.scheme,
-            secrets,
-            params: self.params,
-            tolerance: None,
-        };
-        let verifier = self.provider.verifier(&binding);
-        let verifier = verifier.map_err(|_| Rejected::Internal("the guess does not bind"))?;
-        verifier.verify(delivery, self.now).map(|_| ())
-    }
-
-    /// Tells whether a guess would have verified; a stale timestamp does not speak against it.
-    fn fits(&self, secrets: &[SecretString], delivery: &Delivery) -> bool {
-        matches!(
-            self.verify(secrets, delivery),
-            Ok(()) | Err(Rejected::TimestampStale { .. } | Rejected::TimestampFuture { .. })
-        )
-    }
-
-    fn other_secrets(&self) -> Vec<String> {
-        let mut findings = Vec::new();
-        for secret in self.secrets {
-            let text = secret.expose_secret();
-            for (guess, finding) in secret_guesses(text) {
-                if guess != text && self.fits(&[guess.into()], self.delivery) {
-                    findings.push(finding.to_owned());
-                }
-            }
-            findings.extend(self.other_derivations(secret));
+        // Whatever is absent may stand elsewhere, or belong to another scheme.
+        _ if is_missing(rejected) => &[tokens::guess, tags::guess, neighbours::guess],
+        _ if explained => &[],
+        Rejected::TokenInvalid { .. } => &[secrets::guess, tokens::guess, neighbours::guess],
+        Rejected::DigestMismatch(_) => &[bodies::guess, urls::guess, neighbours::guess],
+        Rejected::UnexpectedValue(_) | Rejected::ContentType(_) => &[neighbours::guess],
+        Rejected::SignatureMalformed(_) if ground.scheme().carrier().is_none() => {
+            &[tokens::guess, neighbours::guess]
         }
-        findings
-    }
-
-    /// Tries the secret's text as other encodings of a key.
-    fn other_derivations(&self, secret: &SecretString) -> Vec<String> {
-        let Some((scheme, text)) = self.hmac_scheme() else {
-            return Vec::new();
-        };
-        let Proof::Hmac { hash, key, carrier } = &scheme.proof else {
-            return Vec::new();
-        };
-        let whole = secret.expose_secret();
-        let rest = whole.split_once('_').map_or(whole, |(_, rest)| rest);
-        let mut findings = Vec::new();
-        for encoding in KeyEncoding::ALL {
-            for (candidate, of) in [
-                (whole, "the whole secret"),
-                (rest, "the secret behind its prefix"),
-            ] {
-                let known = key.bytes(secret).ok();
-                let Ok(bytes) = encoding.decode(candidate) else {
-                    continue;
-                };
-                if known.as_ref().is_some_and(|known| **known == *bytes) || bytes.is_empty() {
-                    continue;
-                }
-                let tags = self.tags_under(scheme, *hash, &bytes);
-                if tags
-                    .iter()
-                    .any(|tag| text.contains(&carrier.encoding.encode(tag)))
-                {
-                    findings.push(format!(
-                        "the signature fits if {of} is taken as {}: the sender decodes its key \
-                         otherwise than this provider does",
-                        encoding.name()
-                    ));
-                }
-            }
-        }
-        findings
-    }
-
-    fn other_bodies(&self) -> Vec<String> {
-        let guesses = body_guesses(&self.delivery.body);
-        let fitting = guesses.into_iter().filter(|(body, _)| {
-            let mut delivery = self.delivery.clone();
-            delivery.body = Bytes::from(body.clone());
-            *body != self.delivery.body && self.fits(self.secrets, &delivery)
-        });
-        fitting.map(|(_, finding)| finding.to_owned()).collect()
-    }
-
-    /// Looks for the right tag in the wrong encoding, or made with another hash.
-    fn other_tags(&self) -> Vec<String> {
-        let Some((scheme, text)) = self.hmac_scheme() else {
-            return Vec::new();
-        };
-        let Proof::Hmac {
-            hash: wanted,
-            key,
-            carrier,
-        } = &scheme.proof
-        else {
-            return Vec::new();
-        };
-        let mut findings = Vec::new();
-        for secret in self.secrets {
-            let Ok(bytes) = key.bytes(secret) else {
-                continue;
-            };
-            for hash in Hash::ALL {
-                for tag in self.tags_under(scheme, hash, &bytes) {
-                    if let Some(form) = form_of(&tag, &text, carrier.encoding) {
-                        findings.push(describe_tag(hash, *wanted, form, carrier.encoding));
-                    }
-                }
-            }
-        }
-        findings.retain(|finding| !finding.is_empty());
-        findings
-    }
-
-    /// Returns the HMAC scheme that was applied and the text that carries its tags.
-    fn hmac_scheme(&self) -> Option<(&Scheme, String)> {
-        let fits = |scheme: &&Arc<Scheme>| {
-            self.scheme.is_none_or(|name| scheme.name == name)
-                && (self.scheme.is_some()
-                    || !scheme.when.is_set()
-                    || scheme.when.holds(self.delivery))
-        };
-        let fields = Fields::new(self.delivery, self.provider.pointers());
-        self.provider
-            .schemes()
-            .iter()
-            .filter(fits)
-            .find_map(|scheme| {
-                let Proof::Hmac { carrier, .. } = &scheme.proof else {
-                    return None;
-                };
-                let text = carrier_text(carrier, &fields).ok()?;
-                Some((scheme.as_ref(), text))
-            })
-    }
-
-    /// Computes the tags of the signed content under a key, for every spelling of the URL.
-    fn tags_under(&self, scheme: &Scheme, hash: Hash, key: &[u8]) -> Vec<Vec<u8>> {
-        let Some(key) = HmacKey::new(hash, key) else {
-            return Vec::new();
-        };
-        let fields = Fields::new(self.delivery, self.provider.pointers());
-        let params = scheme.carrier().and_then(|carrier| {
-            let text = carrier_text(carrier, &fields).ok()?;
-            let parsed = carrier.layout.parse(&text).ok()?;
-            let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-            Some(parsed.params.iter().map(owned).collect::<Vec<_>>())
-        });
-        let params = params.unwrap_or_default();
-        let tags = scheme.url_forms.iter().filter_map(|form| {
-            let url = form.apply(&self.delivery.url);
-            let scope = Scope {
-                fields: &fields,
-                url: &url,
-                params: &params,
-            };
-            let mut mac = key.clone();
-            scheme
-                .signed
-                .feed(&scope, &mut |piece| mac.update(piece))
-                .ok()?;
-            Some(mac.finish().bytes().to_vec())
-        });
-        tags.collect()
+        Rejected::SignatureMalformed(_) => &[tags::guess, neighbours::guess],
+        Rejected::SignatureMismatch { .. } | Rejected::UnknownKey(_) => &[
+            public_keys::other_kind,
+            secrets::guess,
+            bodies::guess,
+            tags::guess,
+            urls::guess,
+            contents::guess,
+            tokens::guess,
+            neighbours::guess,
+        ],
+        _ => &[],
     }
 }
 
-fn secret_guesses(text: &str) -> Vec<(String, &'static str)> {
-    vec![
-        (
-            text.trim().to_owned(),
-            "the secret has white space around it; without it the signature fits",
-        ),
-        (
-            format!("{text}\n"),
-            "the sender's secret ends with a line break; with one the signature fits",
-        ),
-        (
-            text.trim_matches(['"', '\'']).to_owned(),
-            "the secret has quotation marks around it; without them the signature fits",
-        ),
-    ]
-}
-
-const COMPACT: &str = "the body was parsed and written again: it was signed in compact form";
-const SPACED: &str =
-    "the body was parsed and written again: it was signed with a space behind `:` and `,`";
-const PRETTY: &str = "the body was parsed and written again: it was signed pretty-printed";
-
-/// Bodies that the received one may have been made of on its way.
-fn body_guesses(body: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
-    let mut guesses = vec![
-        (
-            body.trim_ascii().to_vec(),
-            "white space was added around the body after it was signed",
-        ),
-        (
-            [body, b"\n"].concat(),
-            "the line break at the end of the body was lost",
-        ),
-    ];
-    if let Ok(text) = std::str::from_utf8(body) {
-        let unix = text.replace("\r\n", "\n");
-        let windows = unix.replace('\n', "\r\n");
-        guesses.push((
-            unix.into(),
-            "line ends were changed from LF to CRLF after signing",
-        ));
-        guesses.push((
-            windows.into(),
-            "line ends were changed from CRLF to LF after signing",
-        ));
-    }
-    const LAYOUTS: [(Layout, &str); 5] = [
-        (Layout::Compact, COMPACT),
-        (Layout::Spaced, SPACED),
-        (Layout::Pretty("  "), PRETTY),
-        (Layout::Pretty("    "), PRETTY),
-        (Layout::Pretty("\t"), PRETTY),
-    ];
-    for escapes in [Escapes::Kept, Escapes::Raw, Escapes::Ascii] {
-        for (layout, finding) in LAYOUTS {
-            guesses.extend(rewrite(body, layout, escapes).map(|text| (text, finding)));
+/// Says what to look at where no near miss fits.
+fn hint(ground: &Ground<'_>, rejected: &Rejected) -> Option<&'static str> {
+    const SHARED: &str = "no near miss fits: most likely the secret belongs to another endpoint or \
+        account, or the body was changed on its way (anything but the exact bytes received fails)";
+    const PUBLIC: &str = "no near miss fits: most likely the public key is that of another app or \
+        environment (sandbox and live have keys of their own), or the body was changed on its way \
+        (anything but the exact bytes received fails)";
+    const TOKEN: &str = "no near miss fits: most likely the secret belongs to another endpoint or \
+        account, or was replaced on one side only";
+    Some(match rejected {
+        Rejected::SignatureMismatch { .. } => match ground.scheme().proof {
+            Proof::PublicKey { .. } => PUBLIC,
+            Proof::Jwt(_) if ground.scheme().keys.is_some() => PUBLIC,
+            _ => SHARED,
+        },
+        Rejected::TokenInvalid { .. } => TOKEN,
+        Rejected::DigestMismatch(_) => {
+            "the signature itself is right, but what it vouches for is not what arrived: the body or \
+             the URL was changed on its way"
         }
-    }
-    guesses
-}
-
-/// A form in which a tag was found.
-enum Form {
-    Known(Encoding),
-    UpperHex,
-    WithoutPrefix,
-}
-
-fn form_of(tag: &[u8], text: &str, wanted: Encoding) -> Option<Form> {
-    let upper = hex::encode_upper(tag);
-    if wanted == Encoding::Hex && text.contains(&upper) && upper != hex::encode(tag) {
-        return Some(Form::UpperHex);
-    }
-    if text.contains(&wanted.encode(tag)) {
-        return Some(Form::WithoutPrefix);
-    }
-    let others = [Encoding::HexAnyCase, Encoding::Base64, Encoding::Base64url];
-    others
-        .into_iter()
-        .find(|other| text.contains(&other.encode(tag)))
-        .map(Form::Known)
-}
-
-fn describe_tag(hash: Hash, wanted_hash: Hash, form: Form, wanted: Encoding) -> String {
-    let with = if hash == wanted_hash {
-        String::new()
-    } else {
-        format!(", made with {hash} instead of {wanted_hash}")
-    };
-    match form {
-        Form::Known(found) => {
-            format!("the tag is right but written in {found} instead of {wanted}{with}")
+        Rejected::UnexpectedValue(_) => {
+            "a fixed part of the proof, such as its version, is another than this provider sends: it \
+             comes from a newer version of the scheme, or from somebody else"
         }
-        Form::UpperHex => {
-            format!(
-                "the tag is right but written in upper case, and the vendor sends lower case{with}"
-            )
+        Rejected::UnknownKey(_) => {
+            "configure the secret of the key that the delivery names, as `ID:KEY`; ids are compared \
+             to the letter"
         }
-        Form::WithoutPrefix if hash == wanted_hash => {
-            "the right tag is there, but not in the place or behind the prefix where it belongs"
-                .to_owned()
+        Rejected::SignatureMalformed(_) => {
+            "the proof is not in the form in which this provider writes it: it is of another version, \
+             of another provider, or was changed on its way"
         }
-        Form::WithoutPrefix => format!("the tag fits the secret and the body{with}"),
-    }
+        Rejected::ContentType(_) => {
+            "the provider signs the fields of a form, and no form arrived: the content type was \
+             changed on its way, or the webhook is set up for another format"
+        }
+        Rejected::HandshakeToken(_) => {
+            "the token that was entered at the provider's is another than the one configured here"
+        }
+        Rejected::HandshakeChallenge(_) => {
+            "an answer to it could pass for a signature over something else; the provider does not \
+             send challenges like this"
+        }
+        Rejected::Method(_) => {
+            "something between changed the method, or somebody else called: a browser, a monitor, a \
+             redirect that was followed with GET"
+        }
+        Rejected::BodyMalformed(_) => {
+            "a proxy or a recording tool dropped the body, or consumed it before it was recorded"
+        }
+        _ => return None,
+    })
 }

@@ -7,14 +7,18 @@ use std::fmt;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
-use ed25519_dalek::{Signature, VerifyingKey};
 use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
 use secrecy::{ExposeSecret, SecretString};
 use sha1::Sha1;
+use sha2::digest::DynDigest;
 use sha2::{Digest, Sha256, Sha384, Sha512};
+use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
+use crate::verify::public_key::PublicKey;
 use crate::verify::tag::Tag;
+use crate::verify::template::Template;
 
 /// Vendors' dashboards show keys with and without padding, and both mean the same key.
 const BASE64_ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
@@ -34,10 +38,12 @@ pub enum Hash {
     Sha384,
     /// SHA-512.
     Sha512,
+    /// MD5: broken as a hash. Only for legacy schemes that an endpoint has to ask for by name.
+    Md5,
 }
 
 impl Hash {
-    /// All of them.
+    /// Those that an HMAC is made with.
     pub const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
 
     /// Bytes of a tag.
@@ -47,6 +53,18 @@ impl Hash {
             Self::Sha256 => 32,
             Self::Sha384 => 48,
             Self::Sha512 => 64,
+            Self::Md5 => 16,
+        }
+    }
+
+    /// Begins a plain digest, which is no HMAC.
+    pub fn digest(self) -> Box<dyn DynDigest + Send> {
+        match self {
+            Self::Sha1 => Box::new(Sha1::new()),
+            Self::Sha256 => Box::new(Sha256::new()),
+            Self::Sha384 => Box::new(Sha384::new()),
+            Self::Sha512 => Box::new(Sha512::new()),
+            Self::Md5 => Box::new(Md5::new()),
         }
     }
 }
@@ -58,6 +76,7 @@ impl fmt::Display for Hash {
             Self::Sha256 => "SHA-256",
             Self::Sha384 => "SHA-384",
             Self::Sha512 => "SHA-512",
+            Self::Md5 => "MD5",
         })
     }
 }
@@ -73,18 +92,23 @@ pub enum KeyEncoding {
     Hex,
     /// RFC 4648 base64, padded or not.
     Base64,
+    /// PEM (RFC 7468) of a public key or certificate.
+    Pem,
+    /// Base64 of a DER SubjectPublicKeyInfo (RFC 5280 section 4.1).
+    #[serde(rename = "spki-base64")]
+    SpkiBase64,
 }
 
 impl KeyEncoding {
-    /// All of them.
+    /// Those that a shared key can be written in.
     pub const ALL: [Self; 3] = [Self::Utf8, Self::Hex, Self::Base64];
 
     /// Turns the text into the key's bytes. The error never repeats the text.
     pub fn decode(self, text: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
         let bytes = match self {
-            Self::Utf8 => text.as_bytes().to_vec(),
+            Self::Utf8 | Self::Pem => text.as_bytes().to_vec(),
             Self::Hex => hex::decode(text).map_err(|_| "is not hexadecimal")?,
-            Self::Base64 => BASE64_ANY_PADDING
+            Self::Base64 | Self::SpkiBase64 => BASE64_ANY_PADDING
                 .decode(text)
                 .map_err(|_| "is not base64")?,
         };
@@ -97,6 +121,8 @@ impl KeyEncoding {
             Self::Utf8 => "plain text",
             Self::Hex => "hex",
             Self::Base64 => "base64",
+            Self::Pem => "PEM",
+            Self::SpkiBase64 => "a public key in base64",
         }
     }
 }
@@ -108,13 +134,25 @@ pub struct Derivation {
     pub strip: Vec<String>,
     /// What the rest is.
     pub encoding: KeyEncoding,
+    /// Whether the text is put into Unicode's normalisation form KD first.
+    pub nfkd: bool,
+    /// Whether HTML entities in the text are decoded first, once.
+    pub html_entities: bool,
+    /// What is appended to the text.
+    pub suffix: String,
+    /// The hash whose digest of all that is the key.
+    pub hash: Option<Hash>,
+    /// Whether the secret is written `ID:KEY`, with the id of the key before its last colon.
+    pub named: bool,
+    /// Where a delivery names the key that it is signed with.
+    pub id: Option<Template>,
 }
 
 impl Derivation {
     /// Returns the key's bytes. An empty or blank secret is refused, and so is one that leaves no
     /// byte: an empty key would verify what anyone can sign.
     pub fn bytes(&self, secret: &SecretString) -> Result<Zeroizing<Vec<u8>>, &'static str> {
-        let text = secret.expose_secret();
+        let text = self.named(secret)?.1;
         if text.trim().is_empty() {
             return Err("is empty");
         }
@@ -122,11 +160,88 @@ impl Derivation {
             .strip
             .iter()
             .find_map(|prefix| text.strip_prefix(prefix.as_str()));
-        let bytes = self.encoding.decode(stripped.unwrap_or(text))?;
+        let text = self.rewritten(stripped.unwrap_or(text));
+        let bytes = self.encoding.decode(&text)?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err("has nothing behind its prefix");
         }
-        Ok(bytes)
+        Ok(match self.hash {
+            None => bytes,
+            Some(hash) => {
+                let mut digest = hash.digest();
+                digest.update(&bytes);
+                Zeroizing::new(digest.finalize().to_vec())
+            }
+        })
+    }
+
+    /// Returns the id of the key, where secrets name it, and the key's text.
+    pub fn named<'s>(
+        &self,
+        secret: &'s SecretString,
+    ) -> Result<(Option<&'s str>, &'s str), &'static str> {
+        let text = secret.expose_secret();
+        if !self.named {
+            return Ok((None, text));
+        }
+        match text.rsplit_once(':') {
+            Some((id, key)) if !id.is_empty() => Ok((Some(id), key)),
+            _ => Err("is not of the form ID:KEY"),
+        }
+    }
+
+    fn rewritten(&self, text: &str) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(text.to_owned());
+        if self.nfkd {
+            text = Zeroizing::new(text.nfkd().collect());
+        }
+        if self.html_entities {
+            text = Zeroizing::new(decode_entities(&text));
+        }
+        text.push_str(&self.suffix);
+        text
+    }
+}
+
+/// Decodes the five entities that HTML escaping makes, in one pass.
+fn decode_entities(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        out.push_str(before);
+        let decoded = after
+            .split_once(';')
+            .and_then(|(name, rest)| Some((entity(name)?, rest)));
+        rest = match decoded {
+            Some((char, rest)) => {
+                out.push(char);
+                rest
+            }
+            None => {
+                out.push('&');
+                after
+            }
+        };
+    }
+    out.push_str(rest);
+    out
+}
+
+fn entity(name: &str) -> Option<char> {
+    let number = |digits: &str| match digits.trim_start_matches('0') {
+        "38" => Some('&'),
+        "60" => Some('<'),
+        "62" => Some('>'),
+        "34" => Some('"'),
+        "39" => Some('\''),
+        _ => None,
+    };
+    match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        _ => name.strip_prefix('#').and_then(number),
     }
 }
 
@@ -141,6 +256,8 @@ pub enum HmacKey {
     Sha384(Hmac<Sha384>),
     /// With SHA-512.
     Sha512(Hmac<Sha512>),
+    /// With MD5, whose collisions do not break the HMAC (RFC 6151).
+    Md5(Hmac<Md5>),
 }
 
 impl HmacKey {
@@ -151,6 +268,7 @@ impl HmacKey {
             Hash::Sha256 => Self::Sha256(Hmac::new_from_slice(bytes).ok()?),
             Hash::Sha384 => Self::Sha384(Hmac::new_from_slice(bytes).ok()?),
             Hash::Sha512 => Self::Sha512(Hmac::new_from_slice(bytes).ok()?),
+            Hash::Md5 => Self::Md5(Hmac::new_from_slice(bytes).ok()?),
         })
     }
 
@@ -161,6 +279,7 @@ impl HmacKey {
             Self::Sha256(mac) => mac.update(piece),
             Self::Sha384(mac) => mac.update(piece),
             Self::Sha512(mac) => mac.update(piece),
+            Self::Md5(mac) => mac.update(piece),
         }
     }
 
@@ -171,6 +290,7 @@ impl HmacKey {
             Self::Sha256(mac) => Tag::new(&mac.finalize().into_bytes()),
             Self::Sha384(mac) => Tag::new(&mac.finalize().into_bytes()),
             Self::Sha512(mac) => Tag::new(&mac.finalize().into_bytes()),
+            Self::Md5(mac) => Tag::new(&mac.finalize().into_bytes()),
         }
     }
 }
@@ -180,42 +300,56 @@ impl HmacKey {
 pub enum Key {
     /// A shared key.
     Hmac(Box<HmacKey>),
-    /// A public key (RFC 8032).
-    Ed25519(Box<VerifyingKey>),
+    /// A shared key whose hash function the delivery names, or which is hashed with the content.
+    Shared(Zeroizing<Vec<u8>>),
+    /// A public key.
+    Public(PublicKey),
     /// A shared token, kept as its SHA-256, so that tokens of any length compare in constant time.
     Token([u8; 32]),
 }
 
 impl Key {
-    /// Makes an Ed25519 key of 32 bytes; weak points, which verify forgeries, are refused.
-    pub fn ed25519(bytes: &[u8]) -> Result<Self, &'static str> {
-        let bytes: &[u8; 32] = bytes
-            .try_into()
-            .map_err(|_| "is not a public key of 32 bytes")?;
-        let key = VerifyingKey::from_bytes(bytes).map_err(|_| "is not an Ed25519 public key")?;
-        if key.is_weak() {
-            return Err("is a weak Ed25519 public key");
-        }
-        Ok(Self::Ed25519(Box::new(key)))
-    }
-
     /// Makes a token key.
     pub fn token(bytes: &[u8]) -> Self {
         Self::Token(Sha256::digest(bytes).into())
     }
+
+    /// Makes a public key of what an operator configured.
+    pub fn public(
+        secret: &SecretString,
+        derivation: &Derivation,
+        raw: fn(&[u8]) -> Result<PublicKey, &'static str>,
+    ) -> Result<Self, &'static str> {
+        let bytes = derivation.bytes(secret)?;
+        let key = match derivation.encoding {
+            KeyEncoding::Pem => {
+                let text = std::str::from_utf8(&bytes).map_err(|_| "is not PEM")?;
+                PublicKey::from_pem(text)?
+            }
+            KeyEncoding::SpkiBase64 => PublicKey::from_spki(&bytes)?,
+            _ => raw(&bytes)?,
+        };
+        Ok(Self::Public(key))
+    }
 }
 
-/// Verifies an Ed25519 signature as RFC 8032 section 5.1.7 asks, malleable encodings refused.
-pub fn verify_ed25519(key: &VerifyingKey, message: &[u8], tag: &Tag) -> bool {
-    Signature::from_slice(tag.bytes())
-        .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
+/// A key with what tells it from the endpoint's others.
+#[derive(Clone, Debug)]
+pub struct NamedKey {
+    /// Its id, where secrets name one.
+    pub id: Option<String>,
+    /// Its place among the endpoint's secrets, from 0.
+    pub place: usize,
+    /// The key.
+    pub key: Key,
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hmac(_) => "Hmac([redacted])",
-            Self::Ed25519(_) => "Ed25519([redacted])",
+            Self::Shared(_) => "Shared([redacted])",
+            Self::Public(_) => "Public([redacted])",
             Self::Token(_) => "Token([redacted])",
         })
     }
@@ -227,7 +361,11 @@ mod tests {
 
     fn key(strip: &[&str], encoding: KeyEncoding, secret: &str) -> Result<Vec<u8>, &'static str> {
         let strip = strip.iter().map(|&prefix| prefix.to_owned()).collect();
-        let derivation = Derivation { strip, encoding };
+        let derivation = Derivation {
+            strip,
+            encoding,
+            ..Derivation::default()
+        };
         derivation
             .bytes(&secret.to_owned().into())
             .map(|bytes| bytes.to_vec())
@@ -259,8 +397,38 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_public_key_is_refused() {
-        assert!(Key::ed25519(&[0; 32]).is_err());
-        assert!(Key::ed25519(&[1; 31]).is_err());
+    fn a_key_is_made_of_a_rewritten_text() {
+        let made = |derivation: Derivation, secret: &str| {
+            let bytes = derivation.bytes(&secret.to_owned().into());
+            bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let named = || Derivation {
+            named: true,
+            ..Derivation::default()
+        };
+        assert_eq!(made(named(), "app.key:id:text").unwrap(), "text");
+        assert!(made(named(), "text").is_err());
+        assert!(made(named(), "id:").is_err());
+        let entities = Derivation {
+            html_entities: true,
+            ..Derivation::default()
+        };
+        let text = "a&amp;lt;b&#039;c&quot;&x;&";
+        assert_eq!(made(entities, text).unwrap(), "a&lt;b'c\"&x;&");
+        let composed = Derivation {
+            nfkd: true,
+            suffix: "&".into(),
+            ..Derivation::default()
+        };
+        assert_eq!(made(composed, "\u{e9}").unwrap(), "e\u{301}&");
+        let hashed = Derivation {
+            hash: Some(Hash::Sha1),
+            ..Derivation::default()
+        };
+        let bytes = hashed.bytes(&"abc".to_owned().into()).unwrap();
+        assert_eq!(
+            hex::encode(&*bytes),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
     }
 }

@@ -3,33 +3,52 @@
 //! Compiled from a definition ([`crate::provider`]); bound to an endpoint's keys by
 //! [`crate::verify::Verifier`].
 
-use std::borrow::Cow;
+mod time;
+mod url;
+
 use std::time::Duration;
 
-use secrecy::SecretString;
+use http::Method;
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::clock::Timestamp;
-use crate::delivery::{Delivery, Single};
+use crate::delivery::Single;
 use crate::signal::Assurance;
-use crate::verify::key::{Derivation, Hash, HmacKey, Key};
+use crate::verify::fetched::KeyRule;
+use crate::verify::jws::JwsAlgorithm;
+use crate::verify::key::{Derivation, Hash, HmacKey, Key, NamedKey};
+use crate::verify::public_key::{Algorithm, PublicKey};
 use crate::verify::tag::{Encoding, Layout};
-use crate::verify::template::{Coverage, Template};
+use crate::verify::template::{Coverage, Scope, Template};
+pub use time::TimestampUnit;
+pub use url::UrlForm;
 
-/// One way of signing.
+/// One way of signing. Several may share a name: they are variants, told apart by `when`.
 #[derive(Clone, Debug)]
 pub struct Scheme {
     /// The name by which an endpoint pins it.
     pub name: String,
+    /// Whether it is used only where an endpoint pins it.
+    pub opt_in: bool,
     /// Which deliveries are signed this way, where a provider has several schemes.
     pub when: When,
     /// Prefixes of the secrets that belong to this scheme and no other; empty: the other secrets.
     pub for_secrets: Vec<String>,
     /// How the proof is made.
     pub proof: Proof,
-    /// What is signed; empty for tokens.
+    /// What is signed; empty where nothing is.
     pub signed: Template,
-    /// Pairs that must be equal, such as a signed hash of the body and the body's hash.
-    pub equal: Vec<(Template, Template)>,
+    /// Further spellings of what is signed.
+    pub also_signed: Vec<Template>,
+    /// A token that must be right as well.
+    pub token: Option<Token>,
+    /// Where the keys come from, if they are not configured.
+    pub keys: Option<KeyRule>,
+    /// Whether every event of a batch carries a proof of its own.
+    pub each: bool,
+    /// Pieces that must be equal, such as a signed hash of the body and the body's hash.
+    pub equal: Vec<Equal>,
+    /// Pieces that must be there once the rest is verified.
+    pub require: Vec<Template>,
     /// The signed time, where there is one.
     pub timestamp: Option<TimestampRule>,
     /// What the proof covers.
@@ -52,33 +71,135 @@ pub enum Proof {
         /// Where the tags stand.
         carrier: Carrier,
     },
-    /// A signature with Ed25519 (RFC 8032).
-    Ed25519 {
+    /// A plain digest of the content with the secret in it. Only where the vendor has no HMAC.
+    KeyedHash {
+        /// The hash function.
+        hash: Hash,
+        /// How a secret becomes a key.
+        key: Derivation,
+        /// Where the tags stand.
+        carrier: Carrier,
+    },
+    /// A signature with a private key.
+    PublicKey {
+        /// The signature algorithm.
+        algorithm: Algorithm,
         /// How the configured text becomes the public key.
         key: Derivation,
         /// Where the signatures stand.
         carrier: Carrier,
+        /// Whether a Tink prefix names the key.
+        tink: bool,
     },
+    /// A JSON Web Token (RFC 7519).
+    Jwt(Box<JwtRule>),
     /// A secret that travels with the delivery and binds nothing.
-    Token {
-        /// Where it stands.
-        value: Template,
-        /// What stands before it, such as `Bearer `.
-        prefix: String,
-    },
+    Token(Token),
+    /// User and password (RFC 7617), likewise.
+    Basic,
+    /// The subject of the caller's certificate, as a trusted proxy says.
+    ClientCertificate(Template),
+    /// Nothing is proved.
+    None,
+}
+
+/// Where a token stands.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The text that holds it.
+    pub value: Template,
+    /// What stands before it, such as `Bearer `.
+    pub prefix: String,
+    /// Whether the prefix is the name of an authentication scheme, which has no case (RFC 9110
+    /// section 11.1).
+    pub any_case: bool,
+}
+
+impl Token {
+    /// Returns what stands behind the prefix, if that is there.
+    pub fn behind_prefix<'t>(&self, sent: &'t [u8]) -> Option<&'t [u8]> {
+        let (before, token) = sent.split_at_checked(self.prefix.len())?;
+        let same = match self.any_case {
+            true => before.eq_ignore_ascii_case(self.prefix.as_bytes()),
+            false => before == self.prefix.as_bytes(),
+        };
+        same.then_some(token)
+    }
+}
+
+/// What a JWT must say.
+#[derive(Clone, Debug)]
+pub struct JwtRule {
+    /// Where it stands.
+    pub token: Token,
+    /// The algorithms that are believed; `none` is not among those there are.
+    pub algorithms: Vec<JwsAlgorithm>,
+    /// How a secret becomes a shared key.
+    pub key: Derivation,
+    /// Claims and what each must be: one of these.
+    pub claims: Vec<(String, Vec<Template>)>,
+    /// The same, for claims that must be there where the delivery has a body.
+    pub claims_if_body: Vec<(String, Vec<Template>)>,
+    /// Claims that must be there.
+    pub require: Vec<String>,
+    /// Seconds by which clocks may differ.
+    pub leeway: i64,
+}
+
+/// Pieces that must be equal.
+#[derive(Clone, Debug)]
+pub struct Equal {
+    /// What is compared.
+    pub left: Template,
+    /// What it may be: one of these.
+    pub alternatives: Vec<Template>,
+    /// Whether it is passed over where a piece is absent.
+    pub optional: bool,
 }
 
 /// Where tags stand and in which form.
 #[derive(Clone, Debug)]
 pub struct Carrier {
-    /// The text that holds them.
-    pub from: Template,
-    /// How it is taken apart.
+    /// The texts that hold them; those that are absent are passed over if one is there.
+    pub from: Vec<Place>,
+    /// How each is taken apart.
     pub layout: Layout,
     /// The form of a tag.
     pub encoding: Encoding,
     /// Bytes that a tag has.
-    pub length: usize,
+    pub length: Length,
+    /// Whether the nth place is verified by the nth secret alone.
+    pub by_secret: bool,
+}
+
+/// A text that holds tags.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// One piece of the delivery.
+    Piece(Template),
+    /// Every line of a header that may be repeated, each a list separated by commas.
+    Lines(String),
+    /// Every header whose name begins like this.
+    Numbered(String),
+}
+
+/// How many bytes a tag has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many.
+    Exactly(usize),
+    /// Any number that the algorithm judges.
+    Any,
+}
+
+impl Length {
+    /// Tells whether a tag may have this many bytes.
+    pub fn admits(self, bytes: usize) -> bool {
+        match self {
+            Self::Exactly(length) => length == bytes,
+            Self::Any => bytes > 0,
+        }
+    }
 }
 
 /// The time that a delivery was signed.
@@ -90,94 +211,44 @@ pub struct TimestampRule {
     pub unit: TimestampUnit,
     /// How old or how far ahead it may be; nothing: the vendor defines no window.
     pub tolerance: Option<Duration>,
-}
-
-/// The form of a timestamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TimestampUnit {
-    /// Decimal digits: seconds since 1970.
-    Seconds,
-    /// Decimal digits: milliseconds since 1970.
-    Milliseconds,
-    /// RFC 3339.
-    Rfc3339,
-}
-
-impl TimestampUnit {
-    /// Reads a timestamp; strict, since some readers take `123abc` for 123 and others refuse it.
-    pub fn parse(self, text: &str) -> Option<Timestamp> {
-        let digits = || {
-            let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| text.parse::<i64>().ok()).flatten()
-        };
-        match self {
-            Self::Seconds => Timestamp::from_second(digits()?).ok(),
-            Self::Milliseconds => Timestamp::from_millisecond(digits()?).ok(),
-            Self::Rfc3339 => text.parse().ok(),
-        }
-    }
-
-    /// Writes a timestamp.
-    pub fn format(self, time: Timestamp) -> String {
-        match self {
-            Self::Seconds => time.as_second().to_string(),
-            Self::Milliseconds => time.as_millisecond().to_string(),
-            Self::Rfc3339 => time.to_string(),
-        }
-    }
-}
-
-/// A spelling of the public URL. Some vendors are inconsistent about ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UrlForm {
-    /// As the provider called it.
-    AsCalled,
-    /// Without its port.
-    WithoutPort,
-    /// With the scheme's default port spelled out.
-    DefaultPort,
-}
-
-impl UrlForm {
-    /// Spells a URL in this form.
-    pub fn apply(self, url: &str) -> Cow<'_, str> {
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Cow::Borrowed(url);
-        };
-        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let host = match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-            _ => authority,
-        };
-        let port = if scheme == "http" { 80 } else { 443 };
-        match self {
-            Self::AsCalled => Cow::Borrowed(url),
-            Self::WithoutPort => Cow::Owned(format!("{scheme}://{host}{path}")),
-            Self::DefaultPort => Cow::Owned(format!("{scheme}://{host}:{port}{path}")),
-        }
-    }
+    /// Seconds since 1970 before which no delivery can have been signed.
+    pub min: i64,
 }
 
 /// Which deliveries a scheme is for: all conditions that are set must hold.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub struct When {
     /// A header that must be there.
     pub header: Option<String>,
     /// A query parameter that must be there.
     pub query: Option<String>,
+    /// The method.
+    pub method: Option<Method>,
+    /// Templates and the texts of which each must give one.
+    pub equals: Vec<(Template, Vec<String>)>,
+    /// Templates whose pieces must be there.
+    pub present: Vec<Template>,
+    /// Templates whose pieces must not be there.
+    pub absent: Vec<Template>,
+    /// Whether the document must be a JSON object.
+    pub object: bool,
 }
 
 impl When {
     /// Tells whether any condition is set.
     pub fn is_set(&self) -> bool {
-        self.header.is_some() || self.query.is_some()
+        self.header.is_some()
+            || self.query.is_some()
+            || self.method.is_some()
+            || self.object
+            || !self.equals.is_empty()
+            || !self.present.is_empty()
+            || !self.absent.is_empty()
     }
 
     /// Tells whether every condition that is set holds.
-    pub fn holds(&self, delivery: &Delivery) -> bool {
+    pub fn holds(&self, scope: &Scope<'_, '_>) -> bool {
+        let delivery = scope.fields.delivery();
         let header = self
             .header
             .as_ref()
@@ -185,7 +256,24 @@ impl When {
         let query = self.query.as_ref().is_none_or(|name| {
             form_urlencoded::parse(delivery.query().as_bytes()).any(|(key, _)| key == name.as_str())
         });
-        header && query
+        let method = self
+            .method
+            .as_ref()
+            .is_none_or(|method| *method == delivery.method);
+        let equals = |(template, texts): &(Template, Vec<String>)| {
+            template
+                .text(scope)
+                .is_some_and(|text| texts.contains(&text))
+        };
+        let present = |template: &Template| template.bytes(scope).is_ok();
+        let object = || scope.fields.document().trim_ascii_start().starts_with(b"{");
+        header
+            && query
+            && method
+            && self.equals.iter().all(equals)
+            && self.present.iter().all(present)
+            && !self.absent.iter().any(present)
+            && (!self.object || object())
     }
 }
 
@@ -193,8 +281,11 @@ impl Scheme {
     /// What the proof covers, in the word that signals carry.
     pub fn assurance(&self) -> Assurance {
         match self.proof {
-            Proof::Token { .. } => Assurance::Token,
+            Proof::None => Assurance::None,
+            Proof::Token(_) | Proof::Basic | Proof::ClientCertificate(_) => Assurance::Token,
             _ if self.coverage.body() => Assurance::Body,
+            // A token says who calls, and nothing of what is said.
+            Proof::Jwt(_) => Assurance::Token,
             _ => Assurance::Fields,
         }
     }
@@ -206,67 +297,76 @@ impl Scheme {
             .any(|prefix| secret.starts_with(prefix.as_str()))
     }
 
-    /// Makes the key of a secret. The error never repeats the secret.
-    pub fn key(&self, secret: &SecretString) -> Result<Key, &'static str> {
-        match &self.proof {
-            Proof::Hmac { hash, key, .. } => {
-                let key = HmacKey::new(*hash, &key.bytes(secret)?);
-                Ok(Key::Hmac(Box::new(key.ok_or("is no HMAC key")?)))
-            }
-            Proof::Ed25519 { key, .. } => Key::ed25519(&key.bytes(secret)?),
-            Proof::Token { .. } => Ok(Key::token(&Derivation::default().bytes(secret)?)),
+    /// Tells whether an endpoint must configure secrets for this scheme.
+    pub fn needs_secrets(&self) -> bool {
+        match self.proof {
+            Proof::None => false,
+            _ => self.keys.is_none() || self.token.is_some(),
         }
     }
 
-    /// Returns where the tags stand; nothing for tokens.
+    /// Makes the key of the secret at a place. The error never repeats the secret.
+    pub fn key(&self, secret: &SecretString, place: usize) -> Result<NamedKey, &'static str> {
+        let mut behind = self
+            .for_secrets
+            .iter()
+            .filter_map(|prefix| secret.expose_secret().strip_prefix(prefix.as_str()));
+        if behind.any(|text| text.trim().is_empty()) {
+            return Err("has nothing behind its prefix");
+        }
+        let plain = Derivation::default();
+        let (derivation, key) = match &self.proof {
+            Proof::Hmac { hash, key, .. } => {
+                let made = HmacKey::new(*hash, &key.bytes(secret)?).ok_or("is no HMAC key")?;
+                (key, Key::Hmac(Box::new(made)))
+            }
+            Proof::KeyedHash { key, .. } => (key, Key::Shared(key.bytes(secret)?)),
+            Proof::Jwt(rule) if self.keys.is_none() => {
+                (&rule.key, Key::Shared(rule.key.bytes(secret)?))
+            }
+            Proof::PublicKey { algorithm, key, .. } if self.keys.is_none() => {
+                let raw = match algorithm {
+                    Algorithm::Ed25519 => PublicKey::ed25519,
+                    _ => PublicKey::from_spki,
+                };
+                (key, Key::public(secret, key, raw)?)
+            }
+            Proof::Basic if !secret.expose_secret().contains(':') => {
+                return Err("is not of the form USER:PASSWORD");
+            }
+            Proof::Basic if secret.expose_secret().trim() == ":" => return Err("is empty"),
+            _ => (&plain, Key::token(&plain.bytes(secret)?)),
+        };
+        let id = derivation.named(secret)?.0.map(str::to_owned);
+        Ok(NamedKey { id, place, key })
+    }
+
+    /// Returns where the tags stand; nothing where there are none.
     pub fn carrier(&self) -> Option<&Carrier> {
         match &self.proof {
-            Proof::Hmac { carrier, .. } | Proof::Ed25519 { carrier, .. } => Some(carrier),
-            Proof::Token { .. } => None,
+            Proof::Hmac { carrier, .. }
+            | Proof::KeyedHash { carrier, .. }
+            | Proof::PublicKey { carrier, .. } => Some(carrier),
+            _ => None,
         }
     }
 
-    /// Tells whether the signed time bounds how long a captured delivery can be replayed.
+    /// Returns every spelling of what is signed.
+    pub fn signed_forms(&self) -> impl Iterator<Item = &Template> {
+        std::iter::once(&self.signed).chain(&self.also_signed)
+    }
+
+    /// Tells whether a signed time bounds how long a captured delivery can be replayed.
     pub fn bounds_replay(&self, tolerance: Option<Duration>) -> bool {
         let signed = self
             .timestamp
             .as_ref()
             .is_some_and(|rule| rule.from.covered_by(&self.coverage));
-        signed && tolerance.is_some()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timestamp_is_digits_and_nothing_else() {
-        assert!(TimestampUnit::Seconds.parse("1614265330").is_some());
-        for text in [
-            "",
-            "1614265330abc",
-            "+1",
-            " 1",
-            "1.0",
-            "99999999999999999999",
-            "٣",
-        ] {
-            assert!(TimestampUnit::Seconds.parse(text).is_none(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_url_is_spelled_with_and_without_its_port() {
-        let url = "https://gw.example:1234/a:1?b=c:2";
-        assert_eq!(
-            UrlForm::WithoutPort.apply(url),
-            "https://gw.example/a:1?b=c:2"
-        );
-        assert_eq!(
-            UrlForm::DefaultPort.apply(url),
-            "https://gw.example:443/a:1?b=c:2"
-        );
-        assert_eq!(UrlForm::DefaultPort.apply("http://gw"), "http://gw:80");
+        // RFC 7519 section 4.1.4: past `exp` a token is refused.
+        let expires = match &self.proof {
+            Proof::Jwt(rule) => rule.require.iter().any(|name| name == "exp"),
+            _ => false,
+        };
+        expires || (signed && tolerance.is_some())
     }
 }

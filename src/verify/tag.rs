@@ -89,7 +89,7 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// How the tags stand in their header.
+/// How the tags stand in their text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// One tag behind a fixed prefix, which may be empty.
@@ -98,73 +98,132 @@ pub enum Layout {
         prefix: String,
     },
     /// A list of `name assign value` elements, as in `t=1,v1=ab,v1=cd` or `v1,ab v1,cd`.
-    /// Elements of other names are parameters; nothing is trimmed.
+    /// Elements of other names are parameters.
     Pairs {
-        /// Between elements.
-        separator: char,
+        /// Between elements: any of these characters.
+        separator: String,
         /// Between a name and its value.
         assign: char,
         /// The name of the elements that are tags.
-        name: String,
+        name: TagName,
+        /// Whether blanks around elements, names and values are passed over.
+        trim: bool,
+    },
+    /// A list whose first elements are parameters, and the others tags, as in `1614265330,ab,cd`.
+    List {
+        /// Between elements.
+        separator: char,
+        /// The names of the first elements.
+        params: Vec<String>,
+        /// Whether blanks around elements are passed over.
+        trim: bool,
     },
 }
 
-/// A signature header taken apart.
+/// The name of the elements of a list that are tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagName {
+    /// This one, as in `v1=ab`.
+    Fixed(String),
+    /// The id of the key that the tag is made with, as in `PUBLIC_KEY|ab`.
+    KeyId,
+}
+
+/// A text taken apart.
 #[derive(Debug, Default)]
 pub struct Parsed<'a> {
-    /// The texts of the candidate tags.
-    pub tags: Vec<&'a str>,
+    /// The candidate tags, each with the id of its key where the text names it.
+    pub tags: Vec<(Option<&'a str>, &'a str)>,
     /// The other elements.
     pub params: Vec<(&'a str, &'a str)>,
 }
 
 impl Layout {
-    /// Takes a header's text apart. The error says how the text differs from the layout.
-    pub fn parse<'a>(&self, text: &'a str) -> Result<Parsed<'a>, String> {
+    /// Takes a text apart. The error says how it differs from the layout.
+    pub fn parse<'a>(&'a self, text: &'a str) -> Result<Parsed<'a>, String> {
         let mut parsed = Parsed::default();
         match self {
             Self::Plain { prefix } => {
                 let tag = text.strip_prefix(prefix.as_str());
-                parsed
-                    .tags
-                    .push(tag.ok_or_else(|| format!("has no `{prefix}` at its beginning"))?);
+                let tag = tag.ok_or_else(|| format!("has no `{prefix}` at its beginning"))?;
+                parsed.tags.push((None, tag));
             }
             Self::Pairs {
                 separator,
                 assign,
                 name,
+                trim,
             } => {
-                for element in text.split(*separator) {
-                    match element.split_once(*assign) {
-                        Some((key, value)) if key == name => parsed.tags.push(value),
-                        Some(pair) => parsed.params.push(pair),
-                        None => {}
+                let tidy = |text: &'a str| if *trim { text.trim() } else { text };
+                for element in text.split(|char| separator.contains(char)) {
+                    let pair = element.split_once(*assign);
+                    match (pair.map(|(key, value)| (tidy(key), tidy(value))), name) {
+                        (Some((key, value)), TagName::KeyId) => {
+                            parsed.tags.push((Some(key), value));
+                        }
+                        (Some((key, value)), TagName::Fixed(name)) if key == name => {
+                            parsed.tags.push((None, value));
+                        }
+                        (Some(pair), _) => parsed.params.push(pair),
+                        (None, _) => {}
                     }
-                    if parsed.tags.len() + parsed.params.len() > MAX_TAGS {
-                        return Err(format!("has more than {MAX_TAGS} elements"));
+                    parsed.check_size()?;
+                }
+            }
+            Self::List {
+                separator,
+                params,
+                trim,
+            } => {
+                for (at, element) in text.split(*separator).enumerate() {
+                    let element = if *trim { element.trim() } else { element };
+                    match params.get(at) {
+                        Some(name) => parsed.params.push((name, element)),
+                        None => parsed.tags.push((None, element)),
                     }
+                    parsed.check_size()?;
                 }
             }
         }
         Ok(parsed)
     }
 
-    /// Writes a header's text, as the provider would.
-    pub fn format(&self, tag: &str, params: &[(&str, &str)]) -> String {
+    /// Writes a text, as the provider would. `key_id` is the name of the key that made the tag.
+    pub fn format(&self, tag: &str, params: &[(&str, &str)], key_id: Option<&str>) -> String {
         match self {
             Self::Plain { prefix } => format!("{prefix}{tag}"),
             Self::Pairs {
                 separator,
                 assign,
                 name,
+                ..
             } => {
                 let mut elements: Vec<String> = params
                     .iter()
                     .map(|(key, value)| format!("{key}{assign}{value}"))
                     .collect();
+                let name = match name {
+                    TagName::Fixed(name) => name,
+                    TagName::KeyId => key_id.unwrap_or_default(),
+                };
                 elements.push(format!("{name}{assign}{tag}"));
+                let separator: String = separator.chars().take(1).collect();
+                elements.join(&separator)
+            }
+            Self::List { separator, .. } => {
+                let values = params.iter().map(|(_, value)| *value);
+                let elements: Vec<&str> = values.chain([tag]).collect();
                 elements.join(&separator.to_string())
             }
+        }
+    }
+}
+
+impl Parsed<'_> {
+    fn check_size(&self) -> Result<(), String> {
+        match self.tags.len() + self.params.len() > MAX_TAGS {
+            true => Err(format!("has more than {MAX_TAGS} elements")),
+            false => Ok(()),
         }
     }
 }
@@ -202,23 +261,50 @@ mod tests {
 
     #[test]
     fn a_list_is_split_without_trimming() {
-        let layout = Layout::Pairs {
-            separator: ',',
+        let layout = |trim| Layout::Pairs {
+            separator: ",".into(),
             assign: '=',
-            name: "v1".into(),
+            name: TagName::Fixed("v1".into()),
+            trim,
         };
-        let parsed = layout.parse("t=1,v1=a, v1=b,v1=c=,x").unwrap();
-        assert_eq!(parsed.tags, ["a", "c="]);
-        assert_eq!(parsed.params, [("t", "1"), (" v1", "b")]);
-        assert_eq!(layout.format("a", &[("t", "1")]), "t=1,v1=a");
+        let text = "t=1,v1=a, v1 = b,v1=c=,x";
+        let (strict, lenient) = (layout(false), layout(true));
+        let parsed = strict.parse(text).unwrap();
+        assert_eq!(parsed.tags, [(None, "a"), (None, "c=")]);
+        assert_eq!(parsed.params, [("t", "1"), (" v1 ", " b")]);
+        assert_eq!(lenient.parse(text).unwrap().tags.len(), 3);
+        assert_eq!(strict.format("a", &[("t", "1")], None), "t=1,v1=a");
+    }
+
+    #[test]
+    fn a_tag_may_be_named_after_its_key_or_stand_at_its_place() {
+        let by_key = Layout::Pairs {
+            separator: "&".into(),
+            assign: '|',
+            name: TagName::KeyId,
+            trim: false,
+        };
+        let parsed = by_key.parse("k1|ab&k2|cd").unwrap();
+        assert_eq!(parsed.tags, [(Some("k1"), "ab"), (Some("k2"), "cd")]);
+        assert_eq!(by_key.format("ab", &[], Some("k1")), "k1|ab");
+        let by_place = Layout::List {
+            separator: ',',
+            params: vec!["t".into()],
+            trim: false,
+        };
+        let parsed = by_place.parse("12,ab,cd").unwrap();
+        assert_eq!(parsed.params, [("t", "12")]);
+        assert_eq!(parsed.tags, [(None, "ab"), (None, "cd")]);
+        assert_eq!(by_place.format("ab", &[("t", "12")], None), "12,ab");
     }
 
     #[test]
     fn a_list_without_end_is_refused() {
         let layout = Layout::Pairs {
-            separator: ' ',
+            separator: " ".into(),
             assign: ',',
-            name: "v1".into(),
+            name: TagName::Fixed("v1".into()),
+            trim: false,
         };
         assert!(layout.parse(&"v1,x ".repeat(17)).is_err());
     }

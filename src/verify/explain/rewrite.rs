@@ -24,6 +24,10 @@ pub(super) enum Escapes {
     Raw,
     /// As `\uXXXX` with lower-case digits.
     Ascii,
+    /// The same, and `/` as `\/`, as PHP's `json_encode` writes.
+    Slashes,
+    /// As themselves, but `<`, `>` and `&` as `\uXXXX`, as Go's `json.Marshal` writes.
+    Html,
 }
 
 /// Writes a document anew; nothing if the body is not JSON.
@@ -62,8 +66,11 @@ fn quoted(raw: &str, text: &str, escapes: Escapes) -> String {
     }
     let escape = |char: char| {
         let mut units = [0; 2];
-        if char.is_ascii() {
-            return char.to_string();
+        match char {
+            '/' if escapes == Escapes::Slashes => return "\\/".to_owned(),
+            '<' | '>' | '&' if escapes == Escapes::Html => {}
+            _ if char.is_ascii() || escapes == Escapes::Html => return char.to_string(),
+            _ => {}
         }
         let units = char.encode_utf16(&mut units).iter();
         units.map(|unit| format!("\\u{unit:04x}")).collect()
@@ -173,6 +180,12 @@ mod tests {
         );
         let ascii = r#"{"\u00e9":"\u00e9\ud83d\ude00/"}"#;
         assert_eq!(write(body, Layout::Compact, Escapes::Ascii), ascii);
+        let php = r#"{"\u00e9":"\u00e9\ud83d\ude00\/"}"#;
+        assert_eq!(write(body, Layout::Compact, Escapes::Slashes), php);
+        assert_eq!(
+            write(r#"["<é>&"]"#, Layout::Compact, Escapes::Html),
+            r#"["\u003cé\u003e\u0026"]"#
+        );
     }
 
     #[test]
