@@ -2,7 +2,8 @@
 --
 -- KEYS: owed, log, then three for each draft: its signal, the mark that decides, the mark of the
 --       unsigned id beside it (where there is none, the deciding mark again).
--- ARGV: lease ms, retention ms, then eight for each draft: signalid (16 bytes), 'id' or 'content',
+-- ARGV: lease ms, retention ms, then eight for each draft: signalid (16 bytes), what decides ('id',
+--       'content', or 'either'),
 --       the id mark beside the content (16 bytes or none), how long to keep marks in ms, and the
 --       envelope's head, id, completed id and tail.
 -- Answers one string for each draft: 'new', 'conflict' (new under its completed id),
@@ -27,11 +28,12 @@ local function first_of(mark)
   return pending[mark] or redis.call('GET', mark)
 end
 
-local answers, fresh = {}, {}
+local answers, fresh, retries = {}, {}, {}
 for draft = 1, (#KEYS - 2) / 3 do
   local k, a = 3 * draft, 8 * draft - 6
   local signal, deciding, beside = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-  local signalid, by_content, id_mark = ARGV[a + 1], ARGV[a + 2] == 'content', ARGV[a + 3]
+  local signalid, by_content, id_mark = ARGV[a + 1], ARGV[a + 2] ~= 'id', ARGV[a + 3]
+  local either = ARGV[a + 2] == 'either'
 
   -- A mark holds the signalid; that of content is followed by the id mark that came with it.
   local first = first_of(deciding)
@@ -39,6 +41,12 @@ for draft = 1, (#KEYS - 2) / 3 do
     answers[draft] = 'replayed' .. string.sub(first, 1, 16)
   elseif first then
     answers[draft] = 'duplicate' .. string.sub(first, 1, 16)
+  elseif either and first_of(beside) then
+    -- The vendor's retry with other content; a captured copy of it must not come under another id.
+    local original = string.sub(first_of(beside), 1, 16)
+    pending[deciding] = original .. id_mark
+    retries[#retries + 1] = { mark = deciding, value = original .. id_mark, keep = ARGV[a + 4] }
+    answers[draft] = 'duplicate' .. original
   elseif pending[signal] or redis.call('EXISTS', signal) == 1 then
     -- Its marks are gone, the signal is not: a signal never changes and never comes twice.
     answers[draft] = 'duplicate' .. signalid
@@ -69,5 +77,8 @@ for _, new in ipairs(fresh) do
   if new.beside then
     redis.call('SET', new.beside, new.signalid, 'PX', new.keep)
   end
+end
+for _, retry in ipairs(retries) do
+  redis.call('SET', retry.mark, retry.value, 'PX', retry.keep)
 end
 return answers

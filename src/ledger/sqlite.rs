@@ -216,6 +216,20 @@ fn record(db: &Connection, draft: Draft, now: i64, lease_ms: i64) -> rusqlite::R
                 id_conflict = known(db, id, now)?.is_some();
             }
         }
+        Identity::Either { content, id } => {
+            if let Some((first, first_id)) = known(db, content, now)? {
+                return Ok(match first_id == Some(*id.as_bytes()) {
+                    true => Recorded::Duplicate(first),
+                    false => Recorded::Replayed(first),
+                });
+            }
+            if let Some((first, _)) = known(db, id, now)? {
+                // A captured retry must not come again under another id.
+                let expires = now + millis(draft.keep_marks);
+                write_mark(db, content, (first, Some(id)), expires)?;
+                return Ok(Recorded::Duplicate(first));
+            }
+        }
     }
     if is_stored(db, draft.signalid)? {
         // Its marks are gone, the signal is not: a signal never changes and never comes twice.
@@ -264,17 +278,8 @@ fn write_marks(
     now: i64,
 ) -> rusqlite::Result<()> {
     let expires = now + millis(draft.keep_marks);
-    // A mark that is there is over, or it would have been found: it gives way.
-    let sql = "INSERT OR REPLACE INTO marks (mark, signalid, id_mark, expires_ms) VALUES (?1, ?2, ?3, ?4)";
-    let mut insert = db.prepare_cached(sql)?;
-    let mut write = |mark: Mark, id_mark: Option<Mark>| {
-        let id_mark = id_mark.as_ref().map(Mark::as_bytes);
-        insert.execute(params![
-            mark.as_bytes(),
-            draft.signalid.as_bytes(),
-            id_mark,
-            expires
-        ])
+    let write = |mark: Mark, id_mark: Option<Mark>| {
+        write_mark(db, mark, (draft.signalid, id_mark), expires)
     };
     match draft.identity {
         Identity::Id(mark) => write(mark, None)?,
@@ -284,7 +289,29 @@ fn write_marks(
             }
             write(content, id)?
         }
+        Identity::Either { content, id } => {
+            write(id, None)?;
+            write(content, Some(id))?
+        }
     };
+    Ok(())
+}
+
+fn write_mark(
+    db: &Connection,
+    mark: Mark,
+    (signalid, id_mark): (SignalId, Option<Mark>),
+    expires: i64,
+) -> rusqlite::Result<()> {
+    // A mark that is there is over, or it would have been found: it gives way.
+    let sql = "INSERT OR REPLACE INTO marks (mark, signalid, id_mark, expires_ms) VALUES (?1, ?2, ?3, ?4)";
+    let id_mark = id_mark.as_ref().map(Mark::as_bytes);
+    db.prepare_cached(sql)?.execute(params![
+        mark.as_bytes(),
+        signalid.as_bytes(),
+        id_mark,
+        expires
+    ])?;
     Ok(())
 }
 

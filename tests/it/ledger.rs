@@ -32,7 +32,7 @@ use hookgate::ledger::{self, Backlog, Ledger, LedgerError, LedgerUrl, Recorded, 
 use hookgate::signal::{Draft, Signal, SignalId};
 use tempfile::TempDir;
 
-use self::drafts::{by_content, by_id, without_id};
+use self::drafts::{by_content, by_either, by_id, without_id};
 use crate::support;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -137,6 +137,7 @@ every_ledger! {
     content_known_under_another_id_is_a_replay_and_that_id_is_not_remembered
     a_forged_id_does_not_swallow_a_genuine_event
     content_without_an_id_is_told_from_content_with_one
+    a_retry_with_other_content_is_a_duplicate_and_no_copy_of_it_comes_again
     a_repeat_within_one_call_is_a_duplicate
     answers_come_in_the_order_given
     endpoints_do_not_share_events
@@ -239,6 +240,35 @@ async fn a_forged_id_does_not_swallow_a_genuine_event(backend: Backend) {
         ),
         "{third:?}"
     );
+}
+
+async fn a_retry_with_other_content_is_a_duplicate_and_no_copy_of_it_comes_again(backend: Backend) {
+    let ledger = backend.open().await;
+    let first = record_new(&ledger, &by_either("a", "evt_1", "first try")).await;
+    for (id, content, expected) in [
+        ("evt_1", "first try", Recorded::Duplicate(first.signalid)),
+        ("evt_1", "second try", Recorded::Duplicate(first.signalid)),
+        ("evt_1", "second try", Recorded::Duplicate(first.signalid)),
+        ("evt_2", "first try", Recorded::Replayed(first.signalid)),
+        ("evt_2", "second try", Recorded::Replayed(first.signalid)),
+    ] {
+        let recorded = record_one(&ledger, &by_either("a", id, content)).await;
+        assert_eq!(recorded, expected, "{id} {content}");
+    }
+    // The genuine event whose id was forged is new.
+    record_new(&ledger, &by_either("a", "evt_2", "genuine")).await;
+
+    let both = vec![
+        by_either("a", "evt_3", "one"),
+        by_either("a", "evt_3", "two"),
+        by_either("a", "evt_4", "two"),
+    ];
+    let recorded = ledger.record(both).await.unwrap();
+    let [Recorded::New { signal, .. }, duplicate, replayed] = recorded.as_slice() else {
+        panic!("{recorded:?}");
+    };
+    assert_eq!(*duplicate, Recorded::Duplicate(signal.signalid));
+    assert_eq!(*replayed, Recorded::Replayed(signal.signalid));
 }
 
 async fn content_without_an_id_is_told_from_content_with_one(backend: Backend) {

@@ -61,6 +61,7 @@ impl Scripts {
             let (deciding, beside) = match &draft.identity {
                 Identity::Id(mark) => (mark, mark),
                 Identity::Content { content, id } => (content, id.as_ref().unwrap_or(content)),
+                Identity::Either { content, id } => (content, id),
             };
             command.arg(shard.signal(&draft.signalid.to_string()));
             command.arg(shard.mark(deciding)).arg(shard.mark(beside));
@@ -178,6 +179,7 @@ fn add_draft(command: &mut Cmd, draft: &Draft) {
         Identity::Id(_) => ("id", &[]),
         Identity::Content { id: None, .. } => ("content", &[]),
         Identity::Content { id: Some(mark), .. } => ("content", mark.as_bytes()),
+        Identity::Either { id, .. } => ("either", id.as_bytes()),
     };
     let envelope = &draft.envelope;
     command

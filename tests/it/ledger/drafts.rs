@@ -34,6 +34,18 @@ pub(crate) fn by_content(endpoint: &str, id: &str, content: &str) -> Draft {
     draft
 }
 
+/// An event whose unsigned id merges the vendor's retries: content or id decides.
+pub(crate) fn by_either(endpoint: &str, id: &str, content: &str) -> Draft {
+    let source = signal::source(TENANT, endpoint);
+    let mut draft = by_content(endpoint, id, content);
+    draft.signalid = SignalId::derive(&source, id.as_bytes());
+    draft.identity = Identity::Either {
+        content: Mark::of_content(&source, &digest(content)),
+        id: Mark::of_id(&source, id),
+    };
+    draft
+}
+
 /// An event without any id.
 pub(crate) fn without_id(endpoint: &str, content: &str) -> Draft {
     let source = signal::source(TENANT, endpoint);
