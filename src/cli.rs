@@ -13,6 +13,7 @@ mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
@@ -51,6 +52,42 @@ struct ConfigFile {
     /// The configuration file (TOML; docs/CONFIGURATION.md lists its keys)
     #[arg(long, value_name = "FILE", default_value = "hookgate.toml")]
     config: PathBuf,
+}
+
+/// Where definitions come from, beside those that are built in.
+#[derive(Debug, Args)]
+struct Definitions {
+    /// A directory whose definitions add to the catalogue or override it
+    #[arg(long, value_name = "DIR", global = true)]
+    directory: Option<PathBuf>,
+    /// One more definition, by its file; without another name it is the provider that is meant
+    #[arg(long, value_name = "FILE", global = true)]
+    definition: Option<PathBuf>,
+}
+
+impl Definitions {
+    /// Reads them all, and returns the one that stands in a file of its own beside the catalogue.
+    fn read(&self) -> Result<(Catalogue, Option<Arc<Provider>>), Failure> {
+        let unusable = |error| Failure::unusable(explain(&error));
+        let mut catalogue = Catalogue::builtin()?;
+        if let Some(directory) = &self.directory {
+            catalogue.overlay(directory).map_err(unusable)?;
+        }
+        let own = self.definition.as_ref();
+        let own = own.map(|file| catalogue.add_file(file)).transpose();
+        Ok((catalogue, own.map_err(unusable)?))
+    }
+
+    /// Finds the provider of this name, or else the one of the definition's own file.
+    fn provider(&self, name: Option<&str>) -> Result<Arc<Provider>, Failure> {
+        match (self.read()?, name) {
+            ((catalogue, _), Some(name)) => provider(&catalogue, name).cloned(),
+            ((_, Some(own)), None) => Ok(own),
+            ((_, None), None) => Err(Failure::unusable(
+                "name a provider, or the file of a definition with --definition",
+            )),
+        }
+    }
 }
 
 /// Runs the command that the arguments name, and returns the exit code.
@@ -105,15 +142,17 @@ impl<E: std::error::Error> From<E> for Failure {
 }
 
 /// Finds a provider by name, suggesting the nearest ones.
-fn provider<'c>(
-    catalogue: &'c Catalogue,
-    name: &str,
-) -> Result<&'c std::sync::Arc<Provider>, Failure> {
+fn provider<'c>(catalogue: &'c Catalogue, name: &str) -> Result<&'c Arc<Provider>, Failure> {
     catalogue.get(name).ok_or_else(|| {
-        let near = catalogue
+        let mut near: Vec<(f64, &str)> = catalogue
             .names()
-            .filter(|known| strsim::jaro_winkler(known, name) > 0.8)
-            .collect::<Vec<_>>();
+            .map(|known| (strsim::jaro_winkler(known, name), known))
+            .filter(|(likeness, _)| *likeness > 0.8)
+            .collect();
+        near.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let best = near.first().map_or(0.0, |(likeness, _)| *likeness);
+        near.retain(|(likeness, _)| *likeness > best - 0.03);
+        let near: Vec<&str> = near.into_iter().map(|(_, known)| known).collect();
         let hint = if near.is_empty() {
             "`hookgate providers` lists them".to_owned()
         } else {

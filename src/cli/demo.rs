@@ -279,6 +279,7 @@ impl Stage {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             caller: self.admin.ip(),
+            via_trusted_proxy: false,
         };
         let url: Uri = format!("http://{}/metrics", self.admin).parse()?;
         let text = self.client.send(&scrape, &url).await?;

@@ -8,7 +8,6 @@ pub(super) enum Colour {
     Green,
     Yellow,
     Red,
-    Dim,
     Bold,
 }
 
@@ -18,7 +17,6 @@ impl Colour {
             Self::Green => "32",
             Self::Yellow => "33",
             Self::Red => "31",
-            Self::Dim => "2",
             Self::Bold => "1",
         }
     }

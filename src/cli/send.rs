@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,10 +16,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::paint::{note, say};
-use super::{Failure, provider, runtime, secret_of};
+use super::verify::{key_value, params};
+use super::{Definitions, Failure, runtime, secret_of};
 use crate::clock::{self, Timestamp};
 use crate::delivery::Delivery;
-use crate::provider::{Catalogue, Provider};
+use crate::provider::Provider;
+use crate::provider::settings::{ParamKind, Settings};
 use crate::telemetry::explain;
 
 /// How long an answer may take.
@@ -29,8 +32,10 @@ const MAX_ANSWER: usize = 64 << 10;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The provider to sign as
-    #[arg(long, value_name = "NAME")]
-    provider: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "definition")]
+    provider: Option<String>,
+    #[command(flatten)]
+    definitions: Definitions,
     /// The secret: env:NAME, file:PATH or the text itself; for public-key schemes the private key
     /// (32 bytes as hex, or base64 behind whsk_)
     #[arg(long, value_name = "SECRET")]
@@ -38,6 +43,9 @@ pub(super) struct Arguments {
     /// The scheme to sign with, where the provider has several
     #[arg(long, value_name = "NAME")]
     scheme: Option<String>,
+    /// A further setting of the endpoint; may be repeated
+    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
+    params: Vec<(String, String)>,
     /// A header to add or replace before signing; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -55,15 +63,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let catalogue = Catalogue::builtin()?;
-    let provider = provider(&catalogue, &arguments.provider)?;
+    let provider = arguments
+        .definitions
+        .provider(arguments.provider.as_deref())?;
+    let provider = set(&provider, &arguments.params)?;
     let secret = secret_of(&arguments.secret)?;
     let now = match arguments.at {
         None => clock::now(),
         Some(at) => Timestamp::from_second(at)
             .map_err(|_| Failure::unusable("--at is beyond the times that can be told"))?,
     };
-    let mut delivery = sample(provider, &event_id()?, now)?;
+    let mut delivery = sample(&provider, &event_id()?, now)?;
     delivery.url = arguments
         .public_url
         .clone()
@@ -91,6 +101,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Fills in what the endpoint sets. A secret setting signs nothing, so that none is asked for.
+fn set(provider: &Arc<Provider>, written: &[(String, String)]) -> Result<Arc<Provider>, Failure> {
+    let (values, secrets) = params(provider, written)?;
+    let mut rules = provider.params.clone();
+    for rule in rules
+        .values_mut()
+        .filter(|rule| rule.kind == ParamKind::Secret)
+    {
+        rule.required = false;
+    }
+    let unusable = |why: String| Failure::unusable(format!("{} {why}", provider.about.title));
+    let settings = Settings::check(&rules, &values, &secrets).map_err(unusable)?;
+    let set = provider.with_settings(&settings);
+    set.map_err(|error| Failure::unusable(error.to_string()))
 }
 
 fn show(answer: &Response<Bytes>) {
@@ -134,11 +160,12 @@ pub(super) fn sample(provider: &Provider, id: &str, now: Timestamp) -> Result<De
         );
     }
     Ok(Delivery {
-        method: Method::POST,
+        method: sample.method.parse::<Method>()?,
         url: String::new(),
         headers,
         body: fill(&sample.body).into(),
         caller: [127, 0, 0, 1].into(),
+        via_trusted_proxy: false,
     })
 }
 
