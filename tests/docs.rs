@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hookgate::config::Config;
-use hookgate::provider::Provider;
+use hookgate::config::{Config, Environment};
+use hookgate::provider::Catalogue;
+use hookgate::provider::vector::Vector;
+use secrecy::ExposeSecret;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -95,23 +98,87 @@ fn every_outcome_and_reason_is_documented() {
     }
 }
 
-#[test]
-fn every_provider_has_its_row_in_the_readme() {
-    let page = read("README.md");
-    let mut rows = BTreeSet::new();
-    let section = page.split("\n## Providers\n").nth(1).unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    for row in section.lines().filter_map(|line| line.strip_prefix("| `")) {
-        rows.insert(row.split('`').next().unwrap().to_owned());
-    }
-    let files = files("providers", ".toml");
+/// Returns the names of the definitions, as their files are called.
+fn providers() -> BTreeSet<String> {
     let stem = |file: &String| {
         file["providers/".len()..]
             .trim_end_matches(".toml")
             .to_owned()
     };
-    let names: BTreeSet<String> = files.iter().map(stem).collect();
-    assert_eq!(rows, names);
+    files("providers", ".toml").iter().map(stem).collect()
+}
+
+#[test]
+fn the_readme_counts_the_providers_and_leads_to_their_pages() {
+    let page = read("README.md");
+    let section = page.split("\n## Providers\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let count = format!("\n{} definitions are built in", providers().len());
+    assert!(section.contains(&count), "there are {}", providers().len());
+    assert!(section.contains("](docs/providers/README.md)"));
+}
+
+#[test]
+fn the_pages_of_the_providers_are_those_of_their_definitions() {
+    const RENEW: &str = "`make docs` makes the pages anew";
+    let directory = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
+        .args(["providers", "docs"])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let mut expected = BTreeSet::new();
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let kept = fs::read_to_string(root().join("docs/providers").join(&name));
+        let kept = kept.unwrap_or_else(|_| panic!("docs/providers/{name} is missing: {RENEW}"));
+        let fresh = fs::read_to_string(entry.path()).unwrap();
+        assert!(kept == fresh, "docs/providers/{name} is stale: {RENEW}");
+        expected.insert(format!("docs/providers/{name}"));
+    }
+    let kept: BTreeSet<String> = files("docs/providers", "").into_iter().collect();
+    let left_over: Vec<_> = kept.difference(&expected).collect();
+    assert!(
+        left_over.is_empty(),
+        "{left_over:?} belong to no definition: {RENEW}"
+    );
+    assert_eq!(expected.len(), providers().len() + 1);
+}
+
+/// An environment in which every variable is set, to the same text.
+#[derive(Debug)]
+struct Everything<'t>(&'t str);
+
+impl Environment for Everything<'_> {
+    fn variable(&self, _: &str) -> Option<OsString> {
+        Some(self.0.into())
+    }
+}
+
+#[test]
+fn the_endpoint_of_every_page_loads() {
+    let catalogue = Catalogue::builtin().unwrap();
+    for one in catalogue.iter() {
+        let block = blocks(&read(&format!("docs/providers/{}.md", one.name)), "toml");
+        let block = format!(
+            "[server]\npublic_url = \"https://hooks.example.com\"\n{}",
+            block[0]
+        );
+        // What a secret looks like differs; the vectors know.
+        let configured = one.vectors().iter().flat_map(Vector::configured);
+        let configured = configured.map(|secret| secret.expose_secret().to_owned());
+        let invented = ["user:password", "id:00000000", "0123456789abcdef"].map(str::to_owned);
+        let mut told = String::new();
+        let loads = configured.chain(invented).any(|secret| {
+            let config = Config::parse(&block, "page", Path::new(""), &Everything(&secret));
+            config
+                .map_err(|problems| told = problems.to_string())
+                .is_ok()
+        });
+        assert!(loads, "{}: {told}\n{block}", one.name);
+    }
 }
 
 #[test]
@@ -187,44 +254,251 @@ fn the_configurations_of_the_readme_load() {
 }
 
 #[test]
-fn the_definition_of_the_page_on_providers_passes_its_vectors() {
-    let blocks = blocks(&read("docs/PROVIDERS.md"), "toml");
-    let provider = Provider::parse("docs/PROVIDERS.md", &blocks[0])
-        .unwrap()
-        .into();
-    let vectors = |provider: &std::sync::Arc<Provider>| provider.vectors().to_vec();
-    assert!(vectors(&provider).len() > 1);
-    for vector in vectors(&provider) {
-        assert_eq!(vector.run(&provider), Ok(()), "{}", vector.name);
+fn the_definition_of_the_page_on_providers_passes_its_vectors_and_its_mistakes_are_told() {
+    let page = read("docs/PROVIDERS.md");
+    let definition = &blocks(&page, "toml")[0];
+    let directory = tempfile::tempdir().unwrap();
+    let test = |definition: &str| {
+        fs::write(directory.path().join("acorn.toml"), definition).unwrap();
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
+            .args(["providers", "test", "--definition", "acorn.toml"])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap()
+    };
+    let signed = "{header:Acorn-Timestamp}.{body}";
+    assert!(definition.contains(signed));
+    let told = blocks(&page, "text");
+    assert_eq!(test(definition), told[0]);
+    assert_eq!(test(&definition.replace(signed, "{body}")), told[1]);
+    let turned = "{body}.{header:Acorn-Timestamp}";
+    assert_eq!(test(&definition.replace(signed, turned)), told[2]);
+}
+
+/// Returns a section of the page on providers, by its heading.
+fn section(heading: &str) -> String {
+    let page = read("docs/PROVIDERS.md");
+    let rest = page.split(&format!("\n{heading}\n")).nth(1);
+    let rest = rest.unwrap_or_else(|| panic!("there is no {heading:?}"));
+    rest.split("\n#").next().unwrap().to_owned()
+}
+
+/// Tells whether one of the section's rows is about `word`: it stands in the first cell, by itself,
+/// behind the name of its table, or as a table.
+fn has_row(section: &str, word: &str) -> bool {
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| "));
+    let mut cells = rows.filter_map(|row| row.split(" | ").next());
+    cells.any(|cell| {
+        let mut quoted = cell.split('`').skip(1).step_by(2);
+        quoted.any(|one| {
+            let plain = one.trim_matches(['[', ']']);
+            plain == word || plain.ends_with(&format!(".{word}")) || plain == format!("{word}.NAME")
+        })
+    })
+}
+
+/// Returns the keys of every struct of a file that is read from TOML or JSON, by its name.
+fn keys_of(file: &str) -> BTreeMap<String, Vec<String>> {
+    let code = read(file);
+    let code = code.split("#[cfg(test)]").next().unwrap();
+    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let (mut reads, mut within, mut renamed) = (false, None, None);
+    for line in code.lines() {
+        let text = line.trim();
+        if text.starts_with("#[derive(") {
+            reads = text.contains("Deserialize");
+        } else if let Some((_, rest)) = line.split_once("struct ").filter(|_| reads) {
+            within = rest.strip_suffix(" {").map(str::to_owned);
+        } else if line.starts_with('}') {
+            within = None;
+        } else if text.starts_with("#[serde(") {
+            let rename = text.split_once("rename = \"").map(|(_, name)| name);
+            renamed = rename.and_then(|name| name.split('"').next());
+            if text.contains("flatten") || text.contains("skip") {
+                renamed = Some("");
+            }
+        } else if let (Some(name), Some((field, _))) = (&within, text.split_once(": "))
+            && line.starts_with("    ")
+            && !text.starts_with("//")
+        {
+            let field = field.rsplit(' ').next().unwrap();
+            let key = renamed.take().unwrap_or(field);
+            if !key.is_empty() {
+                keys.entry(name.clone()).or_default().push(key.to_owned());
+            }
+        }
     }
+    keys
 }
 
 #[test]
-fn every_key_of_a_definition_is_documented() {
-    let page = read("docs/PROVIDERS.md");
-    let code = read("src/provider/definition.rs");
-    let mut renamed = None;
-    let mut keys = Vec::new();
-    for line in code.lines().map(str::trim) {
-        if let Some((_, name)) = line.split_once("rename = \"") {
-            renamed = name.split('"').next();
-        }
-        if let Some((name, _)) = line
-            .strip_prefix("pub(crate) ")
-            .and_then(|field| field.split_once(": "))
-        {
-            keys.push(renamed.take().unwrap_or(name));
+fn every_key_of_a_definition_has_its_row() {
+    let sections = [
+        ("Definition", "### At the top of the file"),
+        ("ParamRule", "### Settings"),
+        ("RawScheme", "### Schemes"),
+        ("RawWhen", "### Conditions"),
+        ("RawKey", "### Keys of an endpoint"),
+        ("RawKeys", "### Published keys"),
+        ("RawTag", "### Tags"),
+        ("RawPairs", "### Tags"),
+        ("RawList", "### Tags"),
+        ("RawJwt", "### JSON Web Tokens"),
+        ("RawTimestamp", "### Time"),
+        ("RawEvent", "### Events"),
+        ("RawTime", "### Events"),
+        ("RawHandshake", "### Handshakes"),
+        ("RawHandshakeToken", "### Handshakes"),
+        ("RawChallenge", "### Handshakes"),
+        ("RawConfirm", "### Handshakes"),
+        ("RawAnswer", "### Answer and sample"),
+        ("RawSample", "### Answer and sample"),
+        ("Vector", "### Vectors"),
+        ("RecordedDelivery", "### Vectors"),
+        ("Setup", "### Vectors"),
+    ];
+    let sections = BTreeMap::from(sections);
+    let mut count = 0;
+    for file in [
+        "src/provider/definition.rs",
+        "src/provider/settings.rs",
+        "src/provider/vector.rs",
+        "src/provider/vector/setup.rs",
+    ] {
+        for (table, keys) in keys_of(file) {
+            // What becomes of a vector file, and of an answer in it, is said in a sentence.
+            if matches!(table.as_str(), "VectorFile" | "ExpectedReply") {
+                continue;
+            }
+            let heading = sections.get(table.as_str());
+            let heading = heading.unwrap_or_else(|| panic!("{table} has no section"));
+            let section = section(heading);
+            for key in keys {
+                assert!(
+                    has_row(&section, &key),
+                    "`{key}` of {table} has no row under {heading}"
+                );
+                count += 1;
+            }
         }
     }
-    assert!(keys.len() > 40, "{keys:?}");
-    for key in keys {
-        // As a key in backquotes, or as the name of a table.
-        let forms = [
-            format!("`{key}`"),
-            format!("[{key}]"),
-            format!("`tag.{key}`"),
-        ];
-        assert!(forms.iter().any(|form| page.contains(form)), "{key}");
+    assert!(count > 120, "only {count} keys were found");
+}
+
+/// Returns how the variants of an enum are written in a definition.
+fn words_of(file: &str, name: &str) -> Vec<String> {
+    let code = read(file);
+    let (before, rest) = code.split_once(&format!("enum {name} {{\n")).unwrap();
+    let attributes = before.rsplit("#[derive(").next().unwrap();
+    let kebab = attributes.contains("kebab-case");
+    let kept = !attributes.contains("rename_all");
+    let (mut words, mut renamed) = (Vec::new(), None);
+    for line in rest.split("\n}").next().unwrap().lines().map(str::trim) {
+        if let Some((_, name)) = line.split_once("rename = \"") {
+            renamed = name.split('"').next().map(str::to_owned);
+        } else if line.starts_with(|c: char| c.is_ascii_uppercase()) {
+            let variant = line.trim_end_matches(',');
+            let mut word = String::new();
+            for c in variant.chars() {
+                if kebab && c.is_ascii_uppercase() && !word.is_empty() {
+                    word.push('-');
+                }
+                word.push(if kept { c } else { c.to_ascii_lowercase() });
+            }
+            words.push(renamed.take().unwrap_or(word));
+        }
+    }
+    words
+}
+
+#[test]
+fn every_word_that_a_definition_can_choose_is_documented() {
+    const DEFINITION: &str = "src/provider/definition.rs";
+    for (file, name, heading) in [
+        (DEFINITION, "Kind", "### Schemes"),
+        (DEFINITION, "Normalization", "### Keys of an endpoint"),
+        (DEFINITION, "SignatureForm", "### Tags"),
+        (DEFINITION, "IdNames", "### Events"),
+        (DEFINITION, "IdenticalContent", "### Events"),
+        ("src/provider/settings.rs", "ParamKind", "### Settings"),
+        ("src/verify/key.rs", "Hash", "### Schemes"),
+        (
+            "src/verify/key.rs",
+            "KeyEncoding",
+            "### Keys of an endpoint",
+        ),
+        ("src/verify/tag.rs", "Encoding", "### Tags"),
+        ("src/verify/scheme/time.rs", "TimestampUnit", "### Time"),
+        ("src/verify/scheme/url.rs", "UrlForm", "### Schemes"),
+        ("src/verify/jws.rs", "JwsAlgorithm", "### JSON Web Tokens"),
+        (
+            "src/verify/public_key/set.rs",
+            "KeyFormat",
+            "### Published keys",
+        ),
+    ] {
+        let (words, section) = (words_of(file, name), section(heading));
+        assert!(!words.is_empty(), "{name}");
+        for word in words {
+            let known = section.contains(&format!("`{word}`"));
+            assert!(known, "`{word}` of {name} is not under {heading}");
+        }
+    }
+}
+
+/// Returns the words that the arms of a `match` are about, in the text of a function.
+fn arms(file: &str, from: &str, to: &str) -> BTreeSet<String> {
+    let code = read(file);
+    let body = code.split(from).nth(1).unwrap().split(to).next().unwrap();
+    let arms = body.lines().filter_map(|line| line.split_once(" =>"));
+    let words = arms.filter_map(|(pattern, _)| {
+        pattern
+            .trim()
+            .trim_start_matches("Some(")
+            .strip_prefix(['(', '"'])
+    });
+    let words = words.map(|word| word.trim_start_matches('"'));
+    words
+        .map(|word| word.split('"').next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_piece_and_every_filter_has_its_row() {
+    let rows = |heading: &str| section(heading);
+    let pieces = arms(
+        "src/verify/template/source.rs",
+        "pub(super) fn compile",
+        "=> return Err",
+    );
+    assert!(pieces.len() > 20, "{pieces:?}");
+    let section = rows("### Pieces");
+    for piece in pieces {
+        let forms = [format!("`{{{piece}}}`"), format!("`{{{piece}:")];
+        let first_cells = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+        let known = first_cells
+            .into_iter()
+            .any(|cell| forms.iter().any(|form| cell.contains(form.as_str())));
+        assert!(known, "{{{piece}}} has no row");
+    }
+    let mut filters = arms(
+        "src/verify/template/filter.rs",
+        "pub(super) fn compile",
+        "return Err",
+    );
+    filters.extend(arms(
+        "src/verify/template.rs",
+        "fn compile_piece",
+        "filter =>",
+    ));
+    assert!(filters.len() > 10, "{filters:?}");
+    let section = rows("### Filters");
+    for filter in filters {
+        let known = has_row(&section, &filter) || has_row(&section, &format!("{filter}:NAME"));
+        assert!(known, "|{filter} has no row");
     }
 }
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: Redis, RabbitMQ and a Python with an AMQP client. The
-# tests start servers of their own, on ports of their own. Silent where nothing is missing.
+# Installs what the tests need beside Rust: Redis, RabbitMQ, a Python with an AMQP client, and the
+# vendors' SDKs that tests/sdk runs, with the Node.js of some of them. The tests start servers of their
+# own, on ports of their own. Silent where nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,6 +15,9 @@ need redis-server test -x /usr/bin/redis-server
 # Not the wrapper in /usr/sbin: the tests start the script it wraps, as whoever they run as.
 need rabbitmq-server test -x /usr/lib/rabbitmq/bin/rabbitmq-server
 need python3-venv python3 -c 'import ensurepip, venv'
+need nodejs node --eval 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'
+# Debian's npm comes with Debian's Node.js; other packages of Node.js bring their own.
+need npm command -v npm
 
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
@@ -35,3 +39,18 @@ if [ -n "$missing" ]; then
 fi
 
 ./deploy/tools.sh tests/requirements.txt
+
+# The SDKs are kept apart, in an environment of their own. What was installed is remembered as a copy of
+# the file that asked for it.
+sdk=tests/sdk
+if ! cmp -s $sdk/requirements.txt .tools/sdk/requirements.txt; then
+    python3 -m venv --clear .tools/sdk
+    .tools/sdk/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
+        --require-hashes --requirement $sdk/requirements.txt
+    cp $sdk/requirements.txt .tools/sdk/
+fi
+# Scripts of packages are not run: none of these has anything to build.
+if ! cmp -s $sdk/package-lock.json $sdk/node_modules/package-lock.json; then
+    npm ci --prefix $sdk --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
+    cp $sdk/package-lock.json $sdk/node_modules/
+fi

@@ -17,7 +17,7 @@ use crate::support::gateway::BINARY;
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
-struct Ran {
+pub(crate) struct Ran {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -29,7 +29,12 @@ fn run(arguments: &[&str]) -> Ran {
 }
 
 /// Does the same in a directory, with variables, and with something on standard input.
-fn run_with(arguments: &[&str], dir: &Path, variables: &[(&str, &str)], stdin: &str) -> Ran {
+pub(crate) fn run_with(
+    arguments: &[&str],
+    dir: &Path,
+    variables: &[(&str, &str)],
+    stdin: &str,
+) -> Ran {
     // A command that serves where it should have ended is ended, and fails the test.
     let mut child = Command::new("timeout")
         .args(["--signal=KILL", "60", BINARY])
@@ -64,7 +69,7 @@ impl Ran {
     }
 
     /// Returns what a command complained of that could not be understood.
-    fn unusable(self) -> String {
+    pub(crate) fn unusable(self) -> String {
         assert_eq!(self.code, Some(2), "{self:?}");
         assert_eq!(self.stdout, "");
         assert!(!self.stderr.is_empty());
@@ -82,4 +87,12 @@ fn vector(provider: &str, name: &str) -> Value {
     let vectors = file["vectors"].as_array().unwrap();
     let found = vectors.iter().find(|vector| vector["name"] == name);
     found.unwrap_or_else(|| panic!("no {name}")).clone()
+}
+
+/// The definition of the page on providers.
+fn acorn() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROVIDERS.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let block = page.split("```toml\n").nth(1).unwrap();
+    block.split("```").next().unwrap().to_owned()
 }

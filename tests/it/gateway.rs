@@ -1,12 +1,20 @@
 //! Deliveries to the real binary, as providers and strangers send them, and what becomes of them.
 
 mod accepted;
+mod answers;
+mod assurance;
+mod batches;
+mod custom;
 mod edge;
+mod es256;
+mod fetched;
+mod handshakes;
 mod limits;
 mod rejected;
 mod reload;
 mod repeated;
 mod schema;
+mod site;
 mod vectors;
 
 use std::sync::Arc;
@@ -271,6 +279,7 @@ impl Kind {
             headers,
             body: body.into(),
             caller: [127, 0, 0, 1].into(),
+            via_trusted_proxy: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub(crate) mod gateway;
+pub(crate) mod key_server;
 pub(crate) mod memory_ledger;
 pub(crate) mod process;
 pub(crate) mod proxy;

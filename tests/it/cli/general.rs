@@ -58,7 +58,6 @@ fn what_is_no_command_or_option_is_a_usage_error() {
         &["send", "--provider", "github"],
         &["providers", "nonsense"],
         &["providers", "show"],
-        &["providers", "test", "--vectors", "x.json"],
     ] {
         let told = run(arguments).unusable();
         assert!(told.starts_with("error: "), "{arguments:?}: {told}");

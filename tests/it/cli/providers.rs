@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{run, run_with, vector};
+use super::{acorn, run, run_with, vector};
 
 /// The names of the definition files, sorted.
 fn all() -> Vec<String> {
@@ -19,26 +19,54 @@ fn all() -> Vec<String> {
 }
 
 #[test]
-fn the_list_names_every_provider_with_its_weakest_assurance() {
+fn the_list_is_a_table_of_every_provider_with_its_weakest_assurance() {
     let list = run(&["providers"]).done();
     assert_eq!(run(&["providers", "list"]).done(), list);
-    let words = |line: &str| {
-        let mut words = line.split_whitespace().map(str::to_owned);
-        (words.next().unwrap(), words.next().unwrap())
-    };
-    let listed: Vec<(String, String)> = list.lines().map(words).collect();
-    let names: Vec<String> = listed.iter().map(|(name, _)| name.clone()).collect();
+    let mut lines = list.lines();
+    let headings: Vec<&str> = lines.next().unwrap().split("  ").collect();
+    let headings: Vec<&str> = headings
+        .into_iter()
+        .map(str::trim)
+        .filter(|one| !one.is_empty())
+        .collect();
+    assert_eq!(
+        headings,
+        ["name", "assurance", "same by", "batches", "checks", "title"]
+    );
+    let rows: Vec<Vec<&str>> = lines
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let names: Vec<&str> = rows.iter().map(|row| row[0]).collect();
     assert_eq!(names, all());
-    for (name, weakest) in [
-        ("gitlab", "token"),
-        ("github", "body"),
-        ("telegram", "token"),
+    for wanted in [
+        ["gitlab", "token", "id-or-digest", "-", "-"],
+        ["github", "body", "digest", "-", "-"],
+        ["telegram", "token", "digest", "-", "-"],
+        ["stripe", "body", "signed-id", "-", "-"],
+        ["dropbox", "body", "nothing", "-", "yes"],
+        ["meta", "body", "digest", "yes", "yes"],
     ] {
-        assert!(
-            listed.contains(&(name.to_owned(), weakest.to_owned())),
-            "{name}"
-        );
+        assert!(rows.iter().any(|row| row[..5] == wanted), "{wanted:?}");
     }
+}
+
+#[test]
+fn the_list_is_json_for_machines() {
+    let list: Value = serde_json::from_str(&run(&["providers", "list", "--json"]).done()).unwrap();
+    let list = list.as_array().unwrap();
+    let names: Vec<&str> = list
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, all());
+    let meta = list.iter().find(|one| one["name"] == "meta").unwrap();
+    assert_eq!(meta["assurance"], "body");
+    assert_eq!(meta["same_by"], "digest");
+    assert_eq!(meta["schemes"], json!(["sha256", "sha1"]));
+    assert_eq!(meta["batches"], json!(["/entry/*"]));
+    assert_eq!(meta["handshakes"], json!(["subscribe"]));
+    assert_eq!(meta["params"], json!(["verify_token"]));
+    assert_eq!(meta["retries_429"], false);
 }
 
 #[test]
@@ -63,9 +91,44 @@ fn a_provider_is_shown_with_what_protects_it_and_what_does_not() {
     );
     let shown = run(&["providers", "show", "slack"]).done();
     assert!(
-        shown.contains("\nOwnership checks\n  url_verification: answered 200."),
+        shown.contains(
+            "\nOwnership checks\n  url_verification: answered 200 with the caller's challenge. "
+        ),
         "{shown}"
     );
+    for (name, told) in [
+        // A setting, and a scheme that hangs on it.
+        (
+            "alertmanager",
+            "\nSettings\n  audience: text; not set, such as `hookgate`\n",
+        ),
+        (
+            "alertmanager",
+            "\n  oauth2, where `audience` is set: a JSON Web Token",
+        ),
+        (
+            "meta",
+            "only where the endpoint asks for it by name: `scheme = \"sha1\"`",
+        ),
+        (
+            "meta",
+            "\nBatches\n  a delivery can hold several events, at `/entry/*`, and in each",
+        ),
+        ("dropbox", "nothing: each delivery is an event of its own"),
+        ("mailgun", "; fetch the rest again before acting on it"),
+        (
+            "slack",
+            "every byte of the body is covered, and header `x-slack-request-timestamp`",
+        ),
+        ("aws-sns", "afterwards the address that it names is called"),
+        (
+            "mandrill",
+            "\nWhere the event stands\n  in form field `mandrill_events`",
+        ),
+    ] {
+        let shown = run(&["providers", "show", name]).done();
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
     let told = run(&["providers", "show", "strip"]).unusable();
     assert_eq!(
         told,
@@ -92,7 +155,8 @@ fn every_definition_passes_its_own_vectors() {
 
 #[test]
 fn every_published_vector_comes_out_as_it_says() {
-    for name in &all() {
+    // The generic provider has no vendor who could publish any.
+    for name in all().iter().filter(|name| *name != "hmac") {
         let path = format!("{}/tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let vectors = ["vectors", "handshake_vectors"].map(|key| file[key].as_array());
@@ -145,7 +209,8 @@ fn a_directory_of_definitions_adds_to_the_catalogue_and_is_checked() {
         tested,
         "forge/official-docs: ok\nforge/official-docs-tampered: ok\n"
     );
-    assert_eq!(with(&[]).done().lines().count(), all().len() + 1);
+    // Beside the headings.
+    assert_eq!(with(&[]).done().lines().count(), all().len() + 2);
 
     std::fs::write(&file, "nonsense = 1\n".to_owned() + &renamed).unwrap();
     let told = with(&["list"]).unusable();
@@ -154,6 +219,151 @@ fn a_directory_of_definitions_adds_to_the_catalogue_and_is_checked() {
         "{told}"
     );
     assert!(told.contains("nonsense"), "{told}");
+}
+
+#[test]
+fn a_definition_is_tested_by_its_file_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("acorn.toml"), acorn()).unwrap();
+    let with = |arguments: &[&str]| {
+        let arguments = [&["providers"], arguments, &["--definition", "acorn.toml"]].concat();
+        run_with(&arguments, dir.path(), &[], "")
+    };
+    assert_eq!(
+        with(&["test"]).done(),
+        "acorn/signed: ok\nacorn/stale: ok\n"
+    );
+    assert!(
+        with(&["show"])
+            .done()
+            .starts_with("Acorn (acorn), example\n")
+    );
+    assert!(with(&["list"]).done().contains("\nacorn "));
+    let unsigned = json!({ "vectors": [{ "name": "unsigned", "secret": "x", "body": "{}", "expect": "invalid" }] });
+    std::fs::write(dir.path().join("more.json"), unsigned.to_string()).unwrap();
+    let more = with(&["test", "--vectors", "more.json"]).done();
+    assert_eq!(more, "acorn/unsigned: ok\n");
+    let told = run_with(
+        &["providers", "test", "--definition", "none.toml"],
+        dir.path(),
+        &[],
+        "",
+    );
+    assert!(told.unusable().contains("none.toml cannot be read"));
+}
+
+#[test]
+fn what_makes_no_sense_is_told_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = "[[handshake]]\nname = \"ping\"\nstatus = 200\nsafe_because = \"It is empty.\"\n";
+    for (is, would_be, line, why) in [
+        (
+            "{header:Acorn-Timestamp}.{body}",
+            "{body}",
+            "timestamp =",
+            "not part of what is signed",
+        ),
+        (
+            "Timestamp}.{body}",
+            "Timestamp}.{bodi}",
+            "signed =",
+            "`{bodi}` is unknown; there are body",
+        ),
+        (
+            "hash   = \"sha256\"\n",
+            "",
+            "[[scheme]]",
+            "`hash` is missing",
+        ),
+        (
+            "[\"{body:/type}\"]",
+            "[\"{body:type}\"]",
+            "type =",
+            "`{body:type}`",
+        ),
+        (
+            "retries_429 = true",
+            "status = 301",
+            "status = 301",
+            "301 is no 2xx",
+        ),
+        (
+            "[\"{body:/id}\"]",
+            "[\"${ids}\"]",
+            "id   =",
+            "there is no [param.ids]; there are none",
+        ),
+        (
+            "hash   =",
+            "if_set = \"new\"\nhash =",
+            "if_set =",
+            "there is no [param.new]",
+        ),
+        (
+            "expect  = \"invalid\"\n",
+            "",
+            "[[vector]]\nname    = \"stale\"",
+            "vector `stale`: has neither",
+        ),
+        (
+            "[sample]",
+            "[param.a]\nabout = \"A.\"\nrequired = true\n[sample]",
+            "[param.a]",
+            "`example`",
+        ),
+        (
+            "[sample]",
+            &format!("{check}when = {{ \"{{quer:a}}\" = \"1\" }}\n[sample]"),
+            "when =",
+            "handshake `ping`: `{quer:a}`",
+        ),
+        (
+            "[sample]",
+            &format!("{check}headers = {{ \"A B\" = \"1\" }}\n[sample]"),
+            "headers = { \"A B\"",
+            "`A B` is not",
+        ),
+        (
+            "category =",
+            "methods = [\"PO ST\"]\ncategory =",
+            "methods =",
+            "methods: `PO ST` is no method",
+        ),
+    ] {
+        let wrong = acorn().replacen(is, would_be, 1);
+        assert_ne!(wrong, acorn(), "{is}");
+        std::fs::write(dir.path().join("acorn.toml"), &wrong).unwrap();
+        let arguments = ["providers", "test", "--definition", "acorn.toml"];
+        let told = run_with(&arguments, dir.path(), &[], "").unusable();
+        let before = wrong.split(line).next().unwrap();
+        let number = 1 + before.matches('\n').count();
+        let place = format!("hookgate: acorn.toml:{number}: ");
+        assert!(told.starts_with(&place), "{would_be}: {place}: {told}");
+        assert!(told.contains(why), "{would_be}: {told}");
+    }
+}
+
+#[test]
+fn the_pages_of_a_catalogue_are_written_to_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("acorn.toml"), acorn()).unwrap();
+    let arguments = ["providers", "docs", "pages", "--definition", "acorn.toml"];
+    let told = run_with(&arguments, dir.path(), &[], "").done();
+    assert_eq!(told, format!("{} pages in pages\n", all().len() + 2));
+    let page = std::fs::read_to_string(dir.path().join("pages/acorn.md")).unwrap();
+    for part in [
+        "# Acorn\n",
+        "```toml\n[[endpoint]]\nid       = \"acme-acorn\"\n",
+        "secrets  = [\"env:ACME_ACORN_SECRET\"]\n",
+        "- `v1`: HMAC with SHA-256 in header `acorn-signature`, lower-case hex, signed at most 300 s ago\n",
+        "every byte of the body is covered, and header `acorn-timestamp`\n",
+        "Its id, which is signed; ",
+        "Beside the default keys: `/customer/email`\n",
+        "- A test event has the type `ping`.\n",
+        "- <https://acorn.example/docs/webhooks>\n",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
 }
 
 #[test]
@@ -171,4 +381,7 @@ fn vectors_that_cannot_be_read_are_a_usage_error() {
         assert!(complaint.contains(told), "{complaint}");
     }
     run_with(&["providers", "test", "none"], Path::new("."), &[], "").unusable();
+    let nobody = ["providers", "test", "--vectors", "none.json"];
+    let complaint = run_with(&nobody, dir.path(), &[], "").unusable();
+    assert!(complaint.contains("--definition"), "{complaint}");
 }

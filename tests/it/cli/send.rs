@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookgate::verify::sign::signing_key;
 
-use super::{Ran, run, run_with};
+use super::{Ran, acorn, run, run_with};
 use crate::support::gateway::Gateway;
 
 const GITHUB_SECRET: &str = "github secret of the tests";
@@ -91,6 +91,54 @@ async fn a_sample_is_signed_with_a_private_key_or_for_the_public_url() {
 }
 
 #[tokio::test]
+async fn a_sample_is_signed_as_the_endpoint_s_settings_say() {
+    let config = endpoint("any", "hmac", "shared")
+        + "params = { signature_header = \"X-Acorn\", prefix = \"v1=\" }\n";
+    let gateway = Gateway::start(&config).await;
+    gateway.ready().await;
+    let secret = ["--secret", "shared"];
+    let params = [
+        "--param",
+        "signature_header=X-Acorn",
+        "--param",
+        "prefix=v1=",
+    ];
+    let ran = send(&gateway, "any", "hmac", &[&secret[..], &params].concat()).await;
+    let signal = accepted(&gateway, ran).await;
+    assert_eq!(signal["type"], "hmac.example.created");
+    let ran = send(&gateway, "any", "hmac", &secret).await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_definition_of_one_s_own_is_sent_and_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let definition = directory.path().join("acorn.toml");
+    std::fs::write(&definition, acorn()).unwrap();
+    let providers = format!("[providers]\ndirectory = {:?}\n", directory.path());
+    let gateway = Gateway::start(&(providers + &endpoint("own", "acorn", "shared"))).await;
+    gateway.ready().await;
+    let more = [
+        "--secret",
+        "shared",
+        "--definition",
+        definition.to_str().unwrap(),
+    ];
+    let ran = send(&gateway, "own", "acorn", &more).await;
+    let signal = accepted(&gateway, ran).await;
+    assert_eq!(signal["type"], "acorn.nut.buried");
+    assert_eq!(signal["assurance"], "body");
+    let more = [
+        "--secret",
+        "shared",
+        "--directory",
+        directory.path().to_str().unwrap(),
+    ];
+    let ran = send(&gateway, "own", "acorn", &more).await;
+    accepted(&gateway, ran).await;
+}
+
+#[tokio::test]
 async fn a_file_and_headers_take_the_place_of_the_sample_s() {
     let gateway = gateway().await;
     std::fs::write(gateway.file("event.json"), r#"{"zen":"Keep it simple"}"#).unwrap();
@@ -173,6 +221,27 @@ fn arguments_that_cannot_be_used_are_a_usage_error() {
                 URL,
             ],
             "not set",
+        ),
+        (&["--secret", "x", URL], "--provider"),
+        (
+            &[
+                "--provider",
+                "github",
+                "--secret",
+                "x",
+                "--param",
+                "header=x",
+                URL,
+            ],
+            "takes no parameter `header`",
+        ),
+        (
+            &["--provider", "braintree", "--secret", "x", URL],
+            "needs the parameter `public_key`",
+        ),
+        (
+            &["--definition", "none.toml", "--secret", "x", URL],
+            "none.toml cannot be read",
         ),
         (
             &["--provider", "github", "--secret", "x", URL, "none.json"],

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Ran, run_with, vector};
+use super::{Ran, acorn, run_with, vector};
 
 const GITHUB_SECRET: &str = "It's a Secret to Everybody";
 const STRIPE_SECRET: &str = "whsec_test_secret";
@@ -42,6 +42,7 @@ fn github(signed: &str) -> Value {
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::from(signed.to_owned()),
         caller: [127, 0, 0, 1].into(),
+        via_trusted_proxy: false,
     };
     let secret = GITHUB_SECRET.to_owned().into();
     let github = catalogue.get("github").unwrap();
@@ -58,18 +59,18 @@ fn a_valid_delivery_is_told_with_its_event() {
     assert_eq!(
         ran.done(),
         "{\"verdict\":\"valid\",\"event_id\":\"evt_test_webhook\",\"event_type\":\"event\",\
-         \"event_id_signed\":true}\n"
+         \"event_id_signed\":true,\"assurance\":\"body\"}\n"
     );
     let unsigned = vector("github", "official-sdk");
     assert_eq!(
         verify("github", "mysecret", &[], &unsigned).done(),
         "{\"verdict\":\"valid\",\"event_id\":\"72d3162e-cc78-11e3-81ab-4c9367dc0958\",\
-         \"event_type\":\"issues\",\"event_id_signed\":false}\n"
+         \"event_type\":\"issues\",\"event_id_signed\":false,\"assurance\":\"body\"}\n"
     );
     let nameless = vector("twilio", "official-json-body");
     assert_eq!(
         verify("twilio", "12345", &[], &nameless).done(),
-        "{\"verdict\":\"valid\",\"event_id\":null,\"event_type\":\"event\",\"event_id_signed\":false}\n"
+        "{\"verdict\":\"valid\",\"event_id\":null,\"event_type\":\"event\",\"event_id_signed\":false,\"assurance\":\"body\"}\n"
     );
 }
 
@@ -349,4 +350,67 @@ fn input_that_cannot_be_used_is_neither_valid_nor_invalid() {
     let arguments = ["verify", "--provider", "github", "-"];
     let complaint = run_with(&arguments, Path::new("."), &[], &sound.to_string()).unusable();
     assert!(complaint.contains("no secret is configured"), "{complaint}");
+}
+
+#[test]
+fn the_true_sender_of_a_delivery_is_named() {
+    let recorded = vector("github", "official-sdk");
+    let lines = refused(
+        verify("shopify", "mysecret", &[], &recorded),
+        "signature_missing",
+    );
+    let told = "this delivery is signed as ";
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains(told) && line.contains("`github`")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_secret_that_cannot_be_used_is_told_what_it_looks_like() {
+    let recorded = vector("ably", "wrong-secret");
+    for (provider, secret, told) in [
+        ("ably", "the-key-alone", "write it as ID:KEY"),
+        (
+            "discord",
+            "bm90IGhleA==",
+            "it looks like base64, and hex is wanted",
+        ),
+    ] {
+        let complaint = verify(provider, secret, &[], &recorded).unusable();
+        assert!(complaint.contains(told), "{complaint}");
+        assert!(!complaint.contains(secret), "{complaint}");
+    }
+}
+
+#[test]
+fn a_delivery_is_verified_by_a_definition_of_one_s_own() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("acorn.toml"), acorn()).unwrap();
+    let recorded = json!({
+        "method": "POST",
+        "headers": {
+            "Content-Type": "application/json",
+            "Acorn-Timestamp": "1767607200",
+            "Acorn-Signature":
+                "v1=8238565ce4757b955a91b17407271be910bc83a5965e3fffa9bc84b293e735c5",
+        },
+        "body": "{\"id\":\"ac_1\",\"type\":\"nut.buried\"}",
+    });
+    let secret = ["--secret", "acorn-secret", "--at", "1767607203", "-"];
+    for named in [
+        &["--definition", "acorn.toml"][..],
+        &["--directory", ".", "--provider", "acorn"],
+    ] {
+        let arguments = [&["verify"], named, &secret[..]].concat();
+        let ran = run_with(&arguments, directory.path(), &[], &recorded.to_string());
+        let verdict: Value = serde_json::from_str(&ran.done()).unwrap();
+        assert_eq!(verdict["verdict"], "valid", "{named:?}");
+        assert_eq!(verdict["event_id"], "ac_1");
+    }
+    let arguments = [&["verify"], &secret[..]].concat();
+    let told = run_with(&arguments, directory.path(), &[], "{}").unusable();
+    assert!(told.contains("--provider"), "{told}");
 }

@@ -4,6 +4,7 @@ use hookgate::clock;
 use hookgate::delivery::Delivery;
 use http::HeaderName;
 
+use super::site::{serve, site};
 use super::{Kind, fill, gateway, kind, kinds, seconds_from_now};
 use crate::support::gateway::Gateway;
 
@@ -223,5 +224,37 @@ async fn the_same_event_to_two_endpoints_is_two_signals() {
     for seen in [first, second] {
         assert_eq!(gateway.signal(seen.signalid()).await["id"], id);
     }
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn the_same_bytes_without_an_id_are_events_with_ids_of_their_own() {
+    let dropbox = site("dropbox", "dropbox-secret", "");
+    let gateway = serve(&[&dropbox]).await;
+    let delivery = dropbox.signed(r#"{"list_folder":{"accounts":["dbid:1"]}}"#);
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let seen = gateway.deliver(&delivery).await;
+        assert_eq!(seen.verdict(), (200, "accepted", "confirmed"));
+        let signal = gateway.signal(seen.signalid()).await;
+        super::schema::check(&signal);
+        ids.push(signal["id"].as_str().unwrap().to_owned());
+    }
+    assert!(
+        ids.iter()
+            .all(|id| id.len() == 71 && id.starts_with("sha256:")),
+        "{ids:?}"
+    );
+    // Source and id together are unique, as CloudEvents asks.
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    gateway.finish().await;
+
+    // An endpoint can have them taken for one.
+    let same = site("dropbox", "dropbox-secret", "identical_content = 'same'");
+    let gateway = serve(&[&same]).await;
+    assert_eq!(gateway.deliver(&delivery).await.verdict().1, "accepted");
+    assert_eq!(gateway.deliver(&delivery).await.verdict().1, "duplicate");
     gateway.finish().await;
 }

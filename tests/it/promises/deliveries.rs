@@ -24,6 +24,7 @@ pub(crate) fn sample(provider: &str, id: &str) -> Delivery {
         headers: HeaderMap::new(),
         body: fill(&sample.body).into(),
         caller: [127, 0, 0, 1].into(),
+        via_trusted_proxy: false,
     };
     set(&mut delivery, "content-type", &sample.content_type);
     for (name, value) in &sample.headers {

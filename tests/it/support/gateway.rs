@@ -195,7 +195,8 @@ impl Gateway {
         assert_eq!(told, if outcome == "rejected" { "" } else { outcome });
         if outcome == "accepted" {
             let mut accepted = self.accepted.lock().unwrap();
-            accepted.insert(seen.signalid().to_owned());
+            // A batch names several.
+            accepted.extend(seen.signalid().split(',').map(str::to_owned));
         }
     }
 

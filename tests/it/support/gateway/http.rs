@@ -105,7 +105,7 @@ fn target(url: &str) -> &str {
 }
 
 /// Sends a request on a connection of its own.
-pub(super) async fn exchange(to: SocketAddr, mut request: Request<Full<Bytes>>) -> Answer {
+pub(crate) async fn exchange(to: SocketAddr, mut request: Request<Full<Bytes>>) -> Answer {
     let host = HeaderValue::from_str(&to.to_string()).unwrap();
     request.headers_mut().entry(header::HOST).or_insert(host);
     let stream = TcpStream::connect(to).await.unwrap();
