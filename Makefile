@@ -12,7 +12,7 @@ QUICKLY := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO
 DENY := cargo-deny@0.20.2
 FUZZ := cargo-fuzz@0.13.2
 
-.PHONY: help demo test check fmt clippy deny deploy-check charts fuzz bench dist image smoke
+.PHONY: help demo test check fmt clippy deny docs deploy-check charts fuzz bench dist image smoke
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\)[a-z ]*:.*## /\1\t/p' Makefile | expand -t 14
@@ -35,6 +35,10 @@ clippy: ## lints, warnings refused
 deny: ## licences, bans and sources of the dependencies
 	@command -v cargo-deny >/dev/null || $(QUICKLY) cargo install --quiet --locked --root .tools/cargo $(DENY)
 	cargo deny --locked check licenses bans sources
+
+docs: rust ## the pages of the providers, made anew from their definitions
+	rm -f docs/providers/*.md
+	cargo run --quiet --locked -- providers docs docs/providers
 
 deploy-check charts: ## chart, compose file, Dockerfile, workflows and scripts
 	./deploy/tools.sh deploy/requirements.txt

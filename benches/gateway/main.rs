@@ -7,6 +7,7 @@
 
 mod body;
 mod cpu;
+mod endpoints;
 mod load;
 mod report;
 mod servers;
@@ -52,6 +53,11 @@ fn main() -> anyhow::Result<()> {
         }
         report.print();
     }
+    let mut readings = Vec::new();
+    for _ in 0..ROUNDS {
+        readings.push(endpoints::reading()?);
+    }
+    report::print_readings(&readings);
     Ok(())
 }
 

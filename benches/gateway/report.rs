@@ -90,18 +90,33 @@ impl Report {
                 ratio.show(2)
             );
         }
+        let ratio =
+            self.over(|round| round.cpu_of(Role::EveryProvider) / round.cpu_of(Role::FewProviders));
+        println!(
+            "  {:<25}{} times what it costs with 8",
+            "every provider",
+            ratio.show(2)
+        );
     }
 
     fn over(&self, what: impl Fn(&Round) -> f64) -> Spread {
-        let mut values: Vec<f64> = self.rounds.iter().map(what).collect();
-        values.sort_by(f64::total_cmp);
-        let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
-        Spread {
-            least: at(0),
-            median: at(values.len() / 2),
-            most: at(values.len().saturating_sub(1)),
-        }
+        Spread::of(self.rounds.iter().map(what).collect())
     }
+}
+
+/// Prints how long catalogue and configuration take to read.
+#[expect(clippy::print_stdout, reason = "a benchmark is for reading")]
+pub(crate) fn print_readings(readings: &[(Duration, Duration, usize)]) {
+    let providers = readings.first().map_or(0, |(_, _, count)| *count);
+    println!(
+        "\n{providers} providers, read {} times: median (min to max)",
+        readings.len()
+    );
+    let millis = |time: &Duration| micros(*time) / 1e3;
+    let catalogue = Spread::of(readings.iter().map(|(time, _, _)| millis(time)).collect());
+    let check = Spread::of(readings.iter().map(|(_, time, _)| millis(time)).collect());
+    println!("  {:<25}{} ms", "the catalogue", catalogue.show(1));
+    println!("  {:<25}{} ms", "and an endpoint of each", check.show(1));
 }
 
 struct Spread {
@@ -111,6 +126,16 @@ struct Spread {
 }
 
 impl Spread {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
+        Self {
+            least: at(0),
+            median: at(values.len() / 2),
+            most: at(values.len().saturating_sub(1)),
+        }
+    }
+
     fn show(&self, digits: usize) -> String {
         let Self {
             least,

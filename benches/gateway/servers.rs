@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tracing::Level;
 
 use crate::body::{PATH, SECRET};
+use crate::endpoints;
 
 /// Threads of every server: as many as the cores of a small machine.
 pub(crate) const THREADS: usize = 2;
@@ -39,11 +40,21 @@ pub(crate) enum Role {
     Gateway,
     /// The gateway, logging what is wrong.
     GatewayAtWarn,
+    /// The same with endpoints of a few more providers.
+    FewProviders,
+    /// The same with endpoints of every provider.
+    EveryProvider,
 }
 
 impl Role {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Floor, Self::Gateway, Self::GatewayAtWarn];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Floor,
+        Self::Gateway,
+        Self::GatewayAtWarn,
+        Self::FewProviders,
+        Self::EveryProvider,
+    ];
 
     /// Returns its name.
     pub(crate) fn name(self) -> &'static str {
@@ -51,6 +62,8 @@ impl Role {
             Self::Floor => "bare server",
             Self::Gateway => "gateway, log level info",
             Self::GatewayAtWarn => "gateway, log level warn",
+            Self::FewProviders => "the same, 8 providers",
+            Self::EveryProvider => "the same, every provider",
         }
     }
 
@@ -69,8 +82,10 @@ pub(crate) fn serve(role: Role) -> anyhow::Result<()> {
     runtime.block_on(async {
         match role {
             Role::Floor => floor().await,
-            Role::Gateway => gateway(Level::INFO).await,
-            Role::GatewayAtWarn => gateway(Level::WARN).await,
+            Role::Gateway => gateway(Level::INFO, "").await,
+            Role::GatewayAtWarn => gateway(Level::WARN, "").await,
+            Role::FewProviders => gateway(Level::WARN, &endpoints::of_few()?).await,
+            Role::EveryProvider => gateway(Level::WARN, &endpoints::of_every()?).await,
         }
     })
 }
@@ -96,17 +111,10 @@ async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Empty<Byte
     Ok(Response::new(Empty::new()))
 }
 
-async fn gateway(level: Level) -> anyhow::Result<()> {
+async fn gateway(level: Level, more: &str) -> anyhow::Result<()> {
     let format = LogFormat::Json;
     telemetry::start(Log { format, level })?;
-    let text = format!(
-        "allow_inline_secrets = true\n\
-         [server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
-         [[endpoint]]\nid = \"bench\"\npath = \"{PATH}\"\ntenant = \"acme\"\nprovider = \"github\"\n\
-         secrets = [\"{SECRET}\"]\n"
-    );
-    let config = Config::parse(&text, "bench", Path::new(""), &ProcessEnvironment)
-        .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let config = configuration(more)?;
     let nowhere = Arc::new(NoPublisher(watch::Sender::new(true)));
     let app = App::assemble(config, Arc::new(NoLedger), nowhere, Drain::new()).await?;
     announce(app.public_addr());
@@ -114,6 +122,18 @@ async fn gateway(level: Level) -> anyhow::Result<()> {
     end_of_input().await?;
     running.finish(Duration::from_secs(1)).await;
     Ok(())
+}
+
+/// Reads the configuration of the endpoint under load and of others.
+pub(crate) fn configuration(more: &str) -> anyhow::Result<Config> {
+    let text = format!(
+        "allow_inline_secrets = true\n\
+         [server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
+         [[endpoint]]\nid = \"bench\"\npath = \"{PATH}\"\ntenant = \"acme\"\nprovider = \"github\"\n\
+         secrets = [\"{SECRET}\"]\n{more}"
+    );
+    Config::parse(&text, "bench", Path::new(""), &ProcessEnvironment)
+        .map_err(|problems| anyhow::anyhow!("{problems}"))
 }
 
 #[expect(clippy::print_stdout, reason = "the parent reads it there")]
