@@ -4,11 +4,14 @@
 //! transcode of the body. The gateway is whole but for a ledger and a publisher that do nothing.
 //! Servers are child processes (this binary again), so that each one's CPU time can be read from
 //! `/proc`; they take turns, so that a slow moment of the machine does not fall on one alone.
+//!
+//! `cargo bench --bench gateway -- replicas` measures how much more two replicas take than one.
 
 mod body;
 mod cpu;
 mod endpoints;
 mod load;
+mod replicas;
 mod report;
 mod servers;
 mod steps;
@@ -38,6 +41,14 @@ fn main() -> anyhow::Result<()> {
         let role = arguments.next().and_then(|name| Role::named(&name));
         return servers::serve(role.context("there is no such server")?);
     }
+    if std::env::args().any(|argument| argument == "replicas") {
+        return replicas::run();
+    }
+    costs()
+}
+
+/// Measures what a delivery costs, and reading the catalogue.
+fn costs() -> anyhow::Result<()> {
     let servers = Role::ALL
         .into_iter()
         .map(Server::start)

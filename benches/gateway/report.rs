@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::load::Load;
+use crate::replicas::Reading;
 use crate::servers::Role;
 
 /// The most that the gateway should cost, as a multiple of what it has to.
@@ -117,6 +118,36 @@ pub(crate) fn print_readings(readings: &[(Duration, Duration, usize)]) {
     let check = Spread::of(readings.iter().map(|(_, time, _)| millis(time)).collect());
     println!("  {:<25}{} ms", "the catalogue", catalogue.show(1));
     println!("  {:<25}{} ms", "and an endpoint of each", check.show(1));
+}
+
+/// Prints what two replicas take beside one.
+#[expect(clippy::print_stdout, reason = "a benchmark is for reading")]
+pub(crate) fn print_replicas(cores: f64, readings: &[Reading]) {
+    let over = |what: fn(&Reading) -> f64| Spread::of(readings.iter().map(what).collect());
+    println!(
+        "\nreplicas of {cores} cores each on one Redis, {} rounds: median (min to max)",
+        readings.len()
+    );
+    println!(
+        "  {:<25}{} deliveries/s",
+        "one replica",
+        over(|r| r.one).show(0)
+    );
+    println!(
+        "  {:<25}{} deliveries/s",
+        "two replicas",
+        over(|r| r.two).show(0)
+    );
+    println!(
+        "  {:<25}{} times one",
+        "two replicas",
+        over(|r| r.two / r.one).show(2)
+    );
+    println!(
+        "  {:<25}{} cores",
+        "redis, with two",
+        over(|r| r.redis).show(2)
+    );
 }
 
 struct Spread {
