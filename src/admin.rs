@@ -39,6 +39,8 @@ pub struct Health {
 struct State {
     stopping: bool,
     ledger: Option<Result<(), String>>,
+    /// How many deliveries wait in the spool, or why it cannot keep any; nothing where there is none.
+    spool: Option<Result<u64, String>>,
     publisher: bool,
 }
 
@@ -53,6 +55,11 @@ impl Health {
         self.change(|state| state.ledger = Some(found));
     }
 
+    /// Notes whether the spool can keep deliveries: how many wait in it, or why not.
+    pub fn spool(&self, found: Result<u64, String>) {
+        self.change(|state| state.spool = Some(found));
+    }
+
     /// Notes whether the publisher can publish.
     pub fn publisher(&self, ready: bool) {
         self.change(|state| state.publisher = ready);
@@ -65,7 +72,8 @@ impl Health {
     /// Tells whether deliveries can be taken, and names each part with its state.
     ///
     /// The publisher does not count: without it deliveries are recorded and published later, and
-    /// taking every replica out of service would lose what the ledger could keep.
+    /// taking every replica out of service would lose what the ledger could keep. A spool that can keep
+    /// deliveries stands in for the ledger.
     pub fn report(&self) -> (bool, String) {
         let state = self
             .state
@@ -83,13 +91,27 @@ impl Health {
             Some(Err(why)) => line("ledger", why),
             None => line("ledger", "not asked yet"),
         }
+        match &state.spool {
+            Some(Ok(0)) => line("spool", "ok"),
+            Some(Ok(waiting)) => line(
+                "spool",
+                &format!("{waiting} deliveries wait for the ledger"),
+            ),
+            Some(Err(why)) => line("spool", why),
+            None => {}
+        }
         let publishing = if state.publisher {
             "ok"
         } else {
             "not ready; signals are recorded and owed"
         };
         line("publisher", publishing);
-        (!state.stopping && state.ledger == Some(Ok(())), text)
+        let kept = match &state.ledger {
+            Some(Ok(())) => true,
+            Some(Err(_)) => matches!(state.spool, Some(Ok(_))),
+            None => false,
+        };
+        (!state.stopping && kept, text)
     }
 }
 
@@ -217,6 +239,14 @@ mod tests {
             !ready && report.contains("ledger: cannot be reached"),
             "{report}"
         );
+        health.spool(Ok(3));
+        let (ready, report) = health.report();
+        assert!(
+            ready && report.contains("spool: 3 deliveries wait"),
+            "{report}"
+        );
+        health.spool(Err("is full".into()));
+        assert!(!health.report().0);
         health.ledger(Ok(()));
         health.stopping();
         assert!(!health.report().0);

@@ -10,10 +10,12 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::admin::{Admin, Health};
+use crate::clock;
 use crate::config::Config;
 use crate::config::snapshot::Snapshot;
 use crate::intake::Intake;
 use crate::keys::{self, KeyCache};
+use crate::ledger::spool::Spooling;
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::limits::Budget;
 use crate::metrics::Metrics;
@@ -23,6 +25,7 @@ use crate::relay::{self, RelaySettings};
 use crate::route::Routes;
 use crate::server::Public;
 use crate::shutdown::Drain;
+use crate::telemetry::alike::Alike;
 use crate::telemetry::explain;
 use crate::verify::public_key::KeySet;
 
@@ -50,6 +53,9 @@ pub enum AppError {
     /// The ledger cannot be opened.
     #[error("cannot open the ledger")]
     Ledger(#[from] LedgerError),
+    /// The spool cannot be opened.
+    #[error("cannot open the spool")]
+    Spool(#[source] LedgerError),
     /// The publisher cannot be opened.
     #[error("cannot open the publisher")]
     Publisher(#[from] PublishError),
@@ -67,6 +73,7 @@ pub struct App {
     config: Config,
     snapshot: Snapshot,
     ledger: Arc<dyn Ledger>,
+    spool: Option<Arc<Spooling>>,
     publisher: Arc<dyn Publisher>,
     outbox: Outbox,
     keys: KeyCache<KeySet>,
@@ -111,6 +118,20 @@ impl App {
         base: Drain,
     ) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new()?);
+        let spool = match &config.spool {
+            Some(spool) => {
+                let spooling = Spooling::open(ledger.clone(), spool, &config.ledger).await;
+                Some(Arc::new(spooling.map_err(AppError::Spool)?))
+            }
+            None => None,
+        };
+        let ledger = match &spool {
+            Some(spooling) => {
+                metrics.follow_spool(spooling.counters());
+                Arc::clone(spooling) as Arc<dyn Ledger>
+            }
+            None => ledger,
+        };
         let snapshot = Snapshot::new(Routes::build(&config, None));
         let public = listen("listen", config.server.listen).await?;
         let admin = listen("admin_listen", config.server.admin_listen).await?;
@@ -132,6 +153,7 @@ impl App {
             config,
             snapshot,
             ledger,
+            spool,
             publisher,
             outbox,
             keys,
@@ -168,13 +190,25 @@ impl App {
             work.clone(),
         );
         let metrics = self.metrics;
-        let public = Public::new(self.config.server, intake, metrics.clone(), work.clone());
+        let alike = Arc::new(Alike::default());
+        let public = Public::new(
+            self.config.server,
+            intake,
+            metrics.clone(),
+            alike.clone(),
+            work.clone(),
+        );
         work.spawn(Arc::new(public).serve(self.public.0));
         relay::start(&self.outbox, &work, RelaySettings::default());
+        if let Some(spool) = &self.spool {
+            work.spawn(Arc::clone(spool).run_mover(work.clone()));
+        }
         let admin = Arc::new(Admin::new(metrics.clone(), self.health.clone()));
         base.spawn(admin.serve(self.admin.0, base.clone()));
         let check_up = CheckUp {
+            alike,
             ledger: self.ledger.clone(),
+            spool: self.spool,
             publisher: self.publisher.clone(),
             budget: self.budget,
             metrics: metrics.clone(),
@@ -242,14 +276,16 @@ fn fixed(config: &Config) -> Fixed {
     );
     [
         ("server", format!("{:?}", config.server)),
-        ("ledger", format!("{:?}", config.ledger)),
+        ("ledger", format!("{:?}", (&config.ledger, &config.spool))),
         ("publisher", format!("{publishing:?}")),
     ]
 }
 
 /// Asks the parts how they are, for readiness and for the gauges.
 struct CheckUp {
+    alike: Arc<Alike>,
     ledger: Arc<dyn Ledger>,
+    spool: Option<Arc<Spooling>>,
     publisher: Arc<dyn Publisher>,
     budget: Budget,
     metrics: Arc<Metrics>,
@@ -268,13 +304,15 @@ impl CheckUp {
                 .in_flight_bytes
                 .set(i64::try_from(self.budget.in_flight()).unwrap_or(i64::MAX));
             let ready = self.ask_ledger(was_ready).await;
+            self.ask_spool(ready).await;
             if ready && !probed {
                 probed = self.tell_findings().await;
             }
             was_ready = Some(ready);
+            self.alike.tell(clock::instant());
             tokio::select! {
                 () = tokio::time::sleep(CHECK_UP) => {}
-                () = drain.stopping() => return,
+                () = drain.stopping() => return self.alike.tell_all(clock::instant()),
             }
         }
     }
@@ -294,6 +332,20 @@ impl CheckUp {
         true
     }
 
+    /// Notes whether the spool can keep deliveries, where there is one. It is written to only while the
+    /// ledger is away.
+    async fn ask_spool(&self, ledger_ready: bool) {
+        let Some(spool) = &self.spool else {
+            return;
+        };
+        let checked = match ledger_ready {
+            true => Ok(()),
+            false => spool.check().await,
+        };
+        let found = checked.map(|()| spool.waiting());
+        self.health.spool(found.map_err(|error| explain(&error)));
+    }
+
     /// Returns whether the ledger can be used; says so when that has changed.
     async fn ask_ledger(&self, was_ready: Option<bool>) -> bool {
         let answer = self.ledger.backlog().await;
@@ -310,10 +362,13 @@ impl CheckUp {
             Err(error) => {
                 let why = explain(&error);
                 if was_ready != Some(false) {
-                    warn!(
-                        error = why,
-                        "ledger cannot be used: deliveries are answered with 503"
-                    );
+                    match self.spool {
+                        Some(_) => warn!(error = why, "ledger cannot be used: the spool stands in"),
+                        None => warn!(
+                            error = why,
+                            "ledger cannot be used: deliveries are answered with 503"
+                        ),
+                    }
                 }
                 self.health.ledger(Err(why));
             }

@@ -39,6 +39,7 @@ pub use secret::{Environment, ProcessEnvironment};
 pub use server::{Log, LogFormat, Server};
 
 use crate::keys;
+use crate::ledger::spool::SpoolSettings;
 use crate::provider::Catalogue;
 use crate::{ledger, publisher};
 use backend::{Memory, Publishing};
@@ -61,6 +62,8 @@ pub struct Config {
     pub server: Server,
     /// How the ledger is opened.
     pub ledger: ledger::Settings,
+    /// Where deliveries are kept while the ledger is away; `None`: nowhere, they are refused.
+    pub spool: Option<SpoolSettings>,
     /// How long a repeat of an event is recognised. 7 days unless set.
     pub dedupe_window: Duration,
     /// The same where no signed timestamp bounds a replay. 30 days unless set.
@@ -181,6 +184,7 @@ impl Config {
             server,
             dedupe_window: memory.dedupe_window,
             replay_window: memory.replay_window,
+            spool: memory.spool.clone(),
             ledger: memory.settings(publishing.lease),
             publisher: publishing.settings,
             ack: publishing.ack,

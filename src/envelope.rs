@@ -58,6 +58,8 @@ pub struct Parts<'a> {
     pub identity: Identity,
     /// How long the ledger remembers it.
     pub keep_marks: Duration,
+    /// Whether it may wait in the spool.
+    pub spool: bool,
 }
 
 /// Redacts an event and makes the draft of its signal.
@@ -93,6 +95,7 @@ pub fn seal(parts: &Parts<'_>, redactor: &Redactor) -> Result<Draft, RedactError
         signalid: parts.signalid,
         identity: parts.identity,
         keep_marks: parts.keep_marks,
+        spool: parts.spool,
         attributes,
         envelope: Envelope {
             head: HEAD,
@@ -222,6 +225,7 @@ mod tests {
             signalid: SignalId::derive(&source, b"evt_1"),
             identity: Identity::Id(Mark::of_id(&source, "evt_1")),
             keep_marks: Duration::from_secs(60),
+            spool: true,
         };
         change(&mut parts);
         let rules = Rules {

@@ -346,6 +346,7 @@ fn redact(
         signalid: event.signalid,
         identity: event.identity,
         keep_marks,
+        spool: endpoint.spool,
     };
     envelope::seal(&parts, &endpoint.redactor)
         .map_err(|error| Rejected::BodyMalformed(error.to_string()))
@@ -354,7 +355,7 @@ fn redact(
 /// Publishes what is new and says what became of the delivery as a whole.
 async fn publish(outbox: &Outbox, recorded: Vec<Recorded>) -> Outcome {
     let (mut ids, mut new) = (Vec::with_capacity(recorded.len()), Vec::new());
-    let (mut id_conflicts, mut replayed) = (0, false);
+    let (mut id_conflicts, mut replayed, mut spooled) = (0, false, false);
     for one in recorded {
         match one {
             Recorded::New {
@@ -364,6 +365,10 @@ async fn publish(outbox: &Outbox, recorded: Vec<Recorded>) -> Outcome {
                 ids.push(signal.signalid);
                 new.push(signal);
                 id_conflicts += usize::from(id_conflict);
+            }
+            Recorded::Spooled(id) => {
+                ids.push(id);
+                spooled = true;
             }
             Recorded::Duplicate(id) => ids.push(id),
             Recorded::Replayed(id) => {
@@ -376,6 +381,14 @@ async fn publish(outbox: &Outbox, recorded: Vec<Recorded>) -> Outcome {
         let publication: Publication = outbox.publish(new).await;
         return Outcome::Accepted {
             publication,
+            signals: ids,
+            id_conflicts,
+        };
+    }
+    if spooled {
+        // Published once the ledger has it, which may refuse it yet as a repeat.
+        return Outcome::Accepted {
+            publication: Publication::Buffered,
             signals: ids,
             id_conflicts,
         };

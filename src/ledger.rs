@@ -3,9 +3,11 @@
 //! The step `record` of the way of a delivery, and the memory behind `publish`: the ledger refuses
 //! repeats, persists what is new and notes what is still to be published, in one atomic step. There
 //! is no state between refusing a repeat and persisting, because that is the window in which events
-//! get lost. Two backends: [`sqlite`] (embedded, for one instance) and [`redis`] (shared by replicas).
+//! get lost. Two backends: [`sqlite`] (embedded, for one instance) and [`redis`] (shared by replicas),
+//! the latter with a [`spool`] beside it where one is configured.
 
 pub mod redis;
+pub mod spool;
 pub mod sqlite;
 
 use std::fmt::Debug;
@@ -43,6 +45,9 @@ pub enum Recorded {
     Duplicate(SignalId),
     /// The signed content is known under another, unsigned id.
     Replayed(SignalId),
+    /// The ledger is away, and the draft waits in this replica's [`spool`]: kept as safely, and not
+    /// to be published before the ledger has it.
+    Spooled(SignalId),
 }
 
 /// How much is owed to the publisher.

@@ -13,6 +13,7 @@ use prometheus::{
 };
 
 use crate::ledger::Backlog;
+use crate::ledger::spool::SpoolCounters;
 use crate::outbox::PublishCounters;
 
 /// Upper bounds of the duration buckets in seconds: the tightest vendors wait 0.5, 3, 5 and 10 s.
@@ -47,6 +48,7 @@ pub struct Metrics {
     /// Reloads of the configuration, by result.
     pub reloads: IntCounterVec,
     published: Published,
+    spooled: Spooled,
 }
 
 /// Counters that the outbox keeps itself, mirrored at each scrape.
@@ -54,6 +56,14 @@ pub struct Metrics {
 struct Published {
     signals: IntCounterVec,
     counts: std::sync::OnceLock<Arc<PublishCounters>>,
+}
+
+/// Counters that the spool keeps itself, likewise.
+#[derive(Debug)]
+struct Spooled {
+    waiting: IntGauge,
+    deliveries: IntCounterVec,
+    counts: std::sync::OnceLock<Arc<SpoolCounters>>,
 }
 
 impl Metrics {
@@ -118,6 +128,18 @@ impl Metrics {
                 )?,
                 counts: std::sync::OnceLock::new(),
             },
+            spooled: Spooled {
+                waiting: made.gauge(
+                    "hookgate_spooled",
+                    "Deliveries that wait in the spool for the ledger",
+                )?,
+                deliveries: made.counters(
+                    "hookgate_spooled_total",
+                    "What became of deliveries that went through the spool",
+                    &["result"],
+                )?,
+                counts: std::sync::OnceLock::new(),
+            },
             registry,
         })
     }
@@ -126,6 +148,11 @@ impl Metrics {
     pub fn follow(&self, counters: Arc<PublishCounters>) {
         // A second outbox would be a second application: the first stays.
         let _ = self.published.counts.set(counters);
+    }
+
+    /// Shows the spool's counters from now on.
+    pub fn follow_spool(&self, counters: Arc<SpoolCounters>) {
+        let _ = self.spooled.counts.set(counters);
     }
 
     /// Counts one delivery.
@@ -149,6 +176,7 @@ impl Metrics {
     /// Writes everything in Prometheus' text format.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         self.published.refresh();
+        self.spooled.refresh();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -168,11 +196,33 @@ impl Published {
             ("relayed", &counts.relayed),
             ("undischarged", &counts.undischarged),
         ];
-        for (result, count) in all {
-            let counter = self.signals.with_label_values(&[result]);
-            let behind = count.load(Ordering::Relaxed).saturating_sub(counter.get());
-            counter.inc_by(behind);
-        }
+        mirror(&self.signals, &all);
+    }
+}
+
+impl Spooled {
+    fn refresh(&self) {
+        let Some(counts) = self.counts.get() else {
+            return;
+        };
+        let waiting = counts.waiting.load(Ordering::Relaxed);
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        let all: [(&str, &AtomicU64); 4] = [
+            ("kept", &counts.kept),
+            ("recorded", &counts.recorded),
+            ("known", &counts.known),
+            ("set_aside", &counts.set_aside),
+        ];
+        mirror(&self.deliveries, &all);
+    }
+}
+
+/// Raises counters to what somebody else has counted.
+fn mirror(counters: &IntCounterVec, counts: &[(&str, &AtomicU64)]) {
+    for (result, count) in counts {
+        let counter = counters.with_label_values(&[*result]);
+        let behind = count.load(Ordering::Relaxed).saturating_sub(counter.get());
+        counter.inc_by(behind);
     }
 }
 

@@ -31,6 +31,7 @@ use crate::outcome::{self, Rejected};
 use crate::provider::definition::IdNames;
 use crate::shutdown::Drain;
 use crate::telemetry;
+use crate::telemetry::alike::Alike;
 
 /// Most headers of a request.
 const MAX_HEADERS: usize = 100;
@@ -55,6 +56,7 @@ pub struct Public {
     settings: Settings,
     intake: Intake,
     metrics: Arc<Metrics>,
+    alike: Arc<Alike>,
     drain: Drain,
     places: Arc<Semaphore>,
     turned_away: Arc<Semaphore>,
@@ -62,7 +64,13 @@ pub struct Public {
 
 impl Public {
     /// Prepares the public listener; its connections belong to `drain`.
-    pub fn new(settings: Settings, intake: Intake, metrics: Arc<Metrics>, drain: Drain) -> Self {
+    pub fn new(
+        settings: Settings,
+        intake: Intake,
+        metrics: Arc<Metrics>,
+        alike: Arc<Alike>,
+        drain: Drain,
+    ) -> Self {
         let places = settings.max_connections.min(Semaphore::MAX_PERMITS);
         Self {
             places: Arc::new(Semaphore::new(places)),
@@ -70,6 +78,7 @@ impl Public {
             settings,
             intake,
             metrics,
+            alike,
             drain,
         }
     }
@@ -130,7 +139,9 @@ impl Public {
         let rejected = Rejected::Overloaded("the number of connections");
         self.metrics
             .delivery("", "", ("rejected", rejected.reason()), Duration::ZERO);
-        info!(reason = rejected.reason(), detail = %rejected, "connection turned away");
+        if self.alike.admits(&rejected, clock::instant()) {
+            info!(reason = rejected.reason(), detail = %rejected, "connection turned away");
+        }
         let Ok(place) = self.turned_away.clone().try_acquire_owned() else {
             return;
         };
@@ -167,7 +178,9 @@ impl Public {
         let provider = endpoint.map(|endpoint| endpoint.provider.as_ref());
         let response = outcome::answer(&taken.result, provider);
         let took = clock::instant().saturating_duration_since(began);
-        telemetry::delivery(&taken, &traceparent, response.status().as_u16(), took);
+        if !matches!(&taken.result, Err(rejected) if !self.alike.admits(rejected, began)) {
+            telemetry::delivery(&taken, &traceparent, response.status().as_u16(), took);
+        }
         self.count(&taken, took);
         // Whoever was too slow for the body has had its time.
         if matches!(&taken.result, Err(rejected) if !matches!(rejected, Rejected::BodyTimeout(_))) {

@@ -79,6 +79,11 @@ impl Mark {
         Self(first16(&fingerprint(&[kind, source.as_bytes(), what])))
     }
 
+    /// Makes a mark of its 16 bytes, as the spool stored them.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// Returns the mark's 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -178,6 +183,8 @@ pub struct Draft {
     pub identity: Identity,
     /// How long its marks are kept, counted from recording.
     pub keep_marks: Duration,
+    /// Whether it may wait in the spool while the ledger is away, where one is configured.
+    pub spool: bool,
     /// What travels beside the envelope.
     pub attributes: Attributes,
     /// The envelope, complete but for its `id`.

@@ -1,7 +1,9 @@
 //! Logs: structured JSON, or lines for people on a terminal; always on stderr.
 //!
-//! One line per delivery. Bodies, headers, tags, tokens and secrets are never logged. The libraries
+//! One line per delivery, but for what an outage rejects alike ([`alike`]). Bodies, headers, tags, tokens and secrets are never logged. The libraries
 //! below speak at `warn` at most, whatever the level: at `trace` some of them print what they send.
+
+pub mod alike;
 
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;

@@ -534,3 +534,28 @@ fn every_test_that_the_readme_names_exists() {
         assert!(code.contains(&format!("fn {name}(")), "there is no {name}");
     }
 }
+
+#[test]
+fn every_test_that_the_table_of_failures_names_exists() {
+    let page = read("docs/OPERATIONS.md");
+    let table = page.split("\n## When something fails\n").nth(1).unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let mut count = 0;
+    for row in rows.skip(2) {
+        let shown_by = row
+            .trim_end_matches([' ', '|'])
+            .rsplit(" | ")
+            .next()
+            .unwrap();
+        let named: Vec<_> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test shows: {row}");
+        for test in named {
+            let (file, name) = test.split_once("::").unwrap_or_else(|| panic!("{test}"));
+            let exists = read(file).contains(&format!("fn {name}("));
+            assert!(exists, "there is no {test}");
+            count += 1;
+        }
+    }
+    assert!(count > 25, "only {count} tests were found");
+}

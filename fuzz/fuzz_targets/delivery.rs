@@ -184,6 +184,7 @@ impl Target {
                 signalid: event.signalid,
                 identity: event.identity,
                 keep_marks: Duration::from_secs(60),
+                spool: true,
             },
             &self.redactor,
         );

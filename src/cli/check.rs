@@ -10,7 +10,7 @@ use super::{Failure, runtime};
 use crate::config::Config;
 use crate::shutdown::Drain;
 use crate::telemetry::explain;
-use crate::{ledger, publisher};
+use crate::{ledger, ledger::spool, publisher};
 
 /// How long the publisher's tasks may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,8 +54,18 @@ pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
 
 async fn probe(config: &Config) -> bool {
     let ledger = probe_ledger(config).await;
+    let spool = probe_spool(config).await;
     let publisher = probe_publisher(config).await;
-    ledger && publisher
+    ledger && spool && publisher
+}
+
+/// The spool by itself, because the ledger may be away.
+async fn probe_spool(config: &Config) -> bool {
+    let Some(settings) = &config.spool else {
+        return true;
+    };
+    let found = spool::probe(settings, &config.ledger).await;
+    report("spool", found.map_err(|error| explain(&error)))
 }
 
 async fn probe_ledger(config: &Config) -> bool {

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use super::Secrets;
 use super::reader::Section;
 use super::secret::is_reference;
+use crate::ledger::spool::{MAX_SPOOL_BYTES, SpoolSettings};
 use crate::ledger::{self, LedgerUrl};
 use crate::outbox::Ack;
 use crate::publisher::routing::RoutingKey;
@@ -16,6 +17,7 @@ use crate::publisher::{self, PublisherUrl, Topology};
 /// `[ledger]`, checked, but for the lease, which belongs to publishing.
 pub(super) struct Memory {
     pub(super) url: LedgerUrl,
+    pub(super) spool: Option<SpoolSettings>,
     pub(super) retention: Duration,
     pub(super) timeout: Duration,
     pub(super) dedupe_window: Duration,
@@ -45,8 +47,10 @@ impl Memory {
             LedgerUrl::Sqlite(_) => DAY * 30,
             LedgerUrl::Redis(_) => DAY * 3,
         };
+        let spool = spool(&mut section, &url);
         let memory = Self {
             url,
+            spool,
             retention: section.duration("retention", KEPT).unwrap_or(retention),
             timeout: section
                 .duration("timeout", WAIT)
@@ -66,6 +70,26 @@ impl Memory {
             timeout: self.timeout,
         }
     }
+}
+
+/// Reads `spool`, which goes with a ledger that can be away while this machine's disk is not.
+fn spool(section: &mut Section<'_>, ledger: &LedgerUrl) -> Option<SpoolSettings> {
+    let text = section.text("spool")?;
+    if matches!(ledger, LedgerUrl::Sqlite(_)) {
+        let message = "`spool` goes with a redis ledger; a sqlite ledger is on this machine's disk \
+                       already, so leave it out";
+        section.report.problem(text.at, message);
+        return None;
+    }
+    let parse = |text: &str| match LedgerUrl::parse(text) {
+        Ok(LedgerUrl::Sqlite(path)) => Ok(path),
+        Ok(LedgerUrl::Redis(_)) => Err("must be a local file; use sqlite:PATH".to_owned()),
+        Err(_) => Err("must be of the form sqlite:PATH, the path of a file".to_owned()),
+    };
+    Some(SpoolSettings {
+        path: section.parse_text("spool", text, parse)?,
+        max_bytes: MAX_SPOOL_BYTES,
+    })
 }
 
 impl Publishing {

@@ -67,6 +67,8 @@ pub struct Endpoint {
     pub setup_file: Option<PathBuf>,
     /// Whether the same bytes are the same event; `None`: as the provider's definition says.
     pub identical_content: Option<IdenticalContent>,
+    /// Whether its signals may wait in the spool while the ledger is away. They may unless set.
+    pub spool: bool,
     /// What is taken out of its events, and what is left in, as written.
     pub redact: RedactRules,
     /// The same with the provider's sensitive paths and the endpoint's secrets, compiled.
@@ -111,6 +113,7 @@ impl fmt::Debug for Endpoint {
             .field("max_body", &self.max_body)
             .field("state", &self.state)
             .field("identical_content", &self.identical_content)
+            .field("spool", &self.spool)
             .field("redact", &self.redact)
             .finish_non_exhaustive()
     }
@@ -179,6 +182,7 @@ impl<'t> Endpoints<'t> {
         let rate = rate(&mut section, ["rate", "burst"], self.limits.endpoint);
         let max_body = self.max_body(&mut section, provider);
         let identical_content = section.choice("identical_content", &sameness);
+        let spool = section.boolean("spool").unwrap_or(true);
         let redact = RedactRules::read(section.section("redact"));
         let redactor = redactor(&redact, &section, provider, secrets.as_deref());
         section.finish();
@@ -197,6 +201,7 @@ impl<'t> Endpoints<'t> {
             state,
             setup_file,
             identical_content,
+            spool,
             redact,
             redactor: redactor?,
         })

@@ -34,6 +34,7 @@ log_level = "debug"
 url = "env:LEDGER_URL"
 retention = "48h"
 timeout = "1s"
+spool = "sqlite:/var/lib/hookgate/spool.db"
 dedupe_window = "3d"
 replay_window = "2w"
 
@@ -78,6 +79,7 @@ rate = "10/s"
 max_body = 4096
 state = "paused"
 identical_content = "distinct"
+spool = false
 redact = { keys = ["email"], paths = ["/data/*/name"], keep = ["/data/id"] }
 
 [[endpoint]]
@@ -125,6 +127,18 @@ fn only(problems: Vec<String>) -> String {
 }
 
 #[test]
+fn a_spool_is_a_file_beside_a_redis_ledger() {
+    let ledger = |lines: &str| only(problems(&format!("[ledger]\n{lines}\n")));
+    let alone = ledger("spool = \"sqlite:spool.db\"");
+    assert!(alone.contains("goes with a redis ledger"), "{alone}");
+    for spool in ["redis://h", "spool.db", "sqlite:", "sqlite::memory:"] {
+        let lines = format!("url = \"redis://h\"\nspool = \"{spool}\"");
+        let refused = ledger(&lines);
+        assert!(refused.contains("`spool` must be"), "{refused}");
+    }
+}
+
+#[test]
 fn every_key_can_be_set() {
     let config = parse(FULL).unwrap();
     let server = &config.server;
@@ -142,6 +156,8 @@ fn every_key_can_be_set() {
     };
     assert_eq!(address.expose(), "redis://user:s3cr3t-redis@redis:6379");
     assert_eq!(config.ledger.lease, Duration::from_secs(20));
+    let spool = config.spool.as_ref().unwrap();
+    assert_eq!(spool.path, Path::new("/var/lib/hookgate/spool.db"));
     assert!(matches!(&config.publisher.url, PublisherUrl::Amqp(brokers) if brokers.len() == 2));
     assert_eq!(config.publisher.declare.as_ref().unwrap().queue, "work");
     assert_eq!(config.publisher_max_in_flight, 64);
@@ -258,12 +274,12 @@ fn an_id_or_path_taken_twice_is_reported_with_the_first_place() {
     let text = FULL.replace("\"acme-github\"", "\"acme-stripe\"");
     let found = only(problems(&text));
     assert!(
-        found.ends_with("`id` `acme-stripe` is already taken at hookgate.toml:49:6"),
+        found.ends_with("`id` `acme-stripe` is already taken at hookgate.toml:50:6"),
         "{found}"
     );
     let text = FULL.replace("/in/stripe", "/hooks/acme-github");
     let found = only(problems(&text));
-    assert!(found.contains("`path` `/hooks/acme-github` is already taken at hookgate.toml:52:8"));
+    assert!(found.contains("`path` `/hooks/acme-github` is already taken at hookgate.toml:53:8"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tracing::error;
 
+pub(super) use self::file::Holds;
 use self::file::VERSION;
 use self::writer::Writer;
 use super::{
@@ -38,11 +39,20 @@ impl Sqlite {
     /// Opens the file, creates it where it does not exist, and ends the leases of the instance that
     /// used it before.
     pub async fn open(path: &Path, settings: &Settings) -> Result<Self, LedgerError> {
+        Self::open_as(Holds::Ledger, path, settings).await
+    }
+
+    /// Opens a file that holds a ledger, or that of a spool.
+    pub(super) async fn open_as(
+        holds: Holds,
+        path: &Path,
+        settings: &Settings,
+    ) -> Result<Self, LedgerError> {
         let failed = |error: io::Error| {
             LedgerError::unavailable(format!("opening {}", path.display()), error)
         };
         let opened = path.to_owned();
-        let opening = tokio::task::spawn_blocking(move || file::open(&opened));
+        let opening = tokio::task::spawn_blocking(move || file::open(&opened, holds));
         let db = opening.await.map_err(io::Error::other).map_err(failed)??;
         Ok(Self {
             path: path.to_owned(),
@@ -52,7 +62,8 @@ impl Sqlite {
         })
     }
 
-    async fn call<T: Send + 'static>(
+    /// Has `work` done by the writer, in a savepoint of its own, and committed.
+    pub(super) async fn call<T: Send + 'static>(
         &self,
         what: &str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -190,52 +201,17 @@ impl fmt::Debug for Sqlite {
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     clock::now().as_millisecond()
 }
 
 /// Records one draft; whoever calls undoes all of a call's drafts if one fails.
 fn record(db: &Connection, draft: Draft, now: i64, lease_ms: i64) -> rusqlite::Result<Recorded> {
-    let mut id_conflict = false;
-    match draft.identity {
-        Identity::Id(mark) => {
-            if let Some((first, _)) = known(db, mark, now)? {
-                return Ok(Recorded::Duplicate(first));
-            }
-        }
-        Identity::Content { content, id } => {
-            if let Some((first, first_id)) = known(db, content, now)? {
-                let same_id = first_id == id.map(|mark| *mark.as_bytes());
-                return Ok(if same_id {
-                    Recorded::Duplicate(first)
-                } else {
-                    Recorded::Replayed(first)
-                });
-            }
-            if let Some(id) = id {
-                id_conflict = known(db, id, now)?.is_some();
-            }
-        }
-        Identity::Either { content, id } => {
-            if let Some((first, first_id)) = known(db, content, now)? {
-                return Ok(match first_id == Some(*id.as_bytes()) {
-                    true => Recorded::Duplicate(first),
-                    false => Recorded::Replayed(first),
-                });
-            }
-            if let Some((first, _)) = known(db, id, now)? {
-                // A captured retry must not come again under another id.
-                let expires = now + millis(draft.keep_marks);
-                write_mark(db, content, (first, Some(id)), expires)?;
-                return Ok(Recorded::Duplicate(first));
-            }
-        }
-    }
-    if is_stored(db, draft.signalid)? {
-        // Its marks are gone, the signal is not: a signal never changes and never comes twice.
-        return Ok(Recorded::Duplicate(draft.signalid));
-    }
-    write_marks(db, &draft, id_conflict, now)?;
+    let id_conflict = match judge(db, &draft, now)? {
+        Judged::New { id_conflict } => id_conflict,
+        Judged::Retry(first) => return Ok(Recorded::Duplicate(first)),
+        Judged::Known(recorded) => return Ok(recorded),
+    };
     let signal = draft.into_signal(id_conflict);
     let received = signal.attributes.received.as_millisecond();
     let sql = "INSERT INTO signals (signalid, envelope, received_ms, recorded_ms, lease_until_ms)
@@ -251,6 +227,62 @@ fn record(db: &Connection, draft: Draft, now: i64, lease_ms: i64) -> rusqlite::R
         signal,
         id_conflict,
     })
+}
+
+/// What the marks say of a draft.
+pub(super) enum Judged {
+    /// It is new, perhaps under an id that other content has already.
+    New { id_conflict: bool },
+    /// It is a vendor's retry with other content, which is remembered.
+    Retry(SignalId),
+    /// It is a repeat, and tells nothing new.
+    Known(Recorded),
+}
+
+/// Decides by the marks whether a draft is new, and writes those that it adds.
+pub(super) fn judge(db: &Connection, draft: &Draft, now: i64) -> rusqlite::Result<Judged> {
+    let known_as = |recorded| Ok(Judged::Known(recorded));
+    let mut id_conflict = false;
+    match draft.identity {
+        Identity::Id(mark) => {
+            if let Some((first, _)) = known(db, mark, now)? {
+                return known_as(Recorded::Duplicate(first));
+            }
+        }
+        Identity::Content { content, id } => {
+            if let Some((first, first_id)) = known(db, content, now)? {
+                let same_id = first_id == id.map(|mark| *mark.as_bytes());
+                return known_as(if same_id {
+                    Recorded::Duplicate(first)
+                } else {
+                    Recorded::Replayed(first)
+                });
+            }
+            if let Some(id) = id {
+                id_conflict = known(db, id, now)?.is_some();
+            }
+        }
+        Identity::Either { content, id } => {
+            if let Some((first, first_id)) = known(db, content, now)? {
+                return known_as(match first_id == Some(*id.as_bytes()) {
+                    true => Recorded::Duplicate(first),
+                    false => Recorded::Replayed(first),
+                });
+            }
+            if let Some((first, _)) = known(db, id, now)? {
+                // A captured retry must not come again under another id.
+                let expires = now + millis(draft.keep_marks);
+                write_mark(db, content, (first, Some(id)), expires)?;
+                return Ok(Judged::Retry(first));
+            }
+        }
+    }
+    if is_stored(db, draft.signalid)? {
+        // Its marks are gone, the signal is not: a signal never changes and never comes twice.
+        return known_as(Recorded::Duplicate(draft.signalid));
+    }
+    write_marks(db, draft, id_conflict, now)?;
+    Ok(Judged::New { id_conflict })
 }
 
 /// Returns whose mark it is, and the id mark that came with it.

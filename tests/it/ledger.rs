@@ -16,18 +16,26 @@ macro_rules! every_ledger {
                 super::$check(crate::ledger::Backend::redis()).await;
             })*
         }
+        mod on_redis_with_a_spool {
+            $(#[tokio::test]
+            async fn $check() {
+                super::$check(crate::ledger::Backend::spooling()).await;
+            })*
+        }
     };
 }
 
 mod drafts;
 mod duties;
 mod redis;
+mod spool;
 mod sqlite;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hookgate::ledger::spool::{MAX_SPOOL_BYTES, SpoolSettings, Spooling};
 use hookgate::ledger::{self, Backlog, Ledger, LedgerError, LedgerUrl, Recorded, Settings};
 use hookgate::signal::{Draft, Signal, SignalId};
 use tempfile::TempDir;
@@ -40,8 +48,10 @@ const HOUR: Duration = Duration::from_hours(1);
 /// A backend with nothing in it.
 struct Backend {
     url: LedgerUrl,
-    _dir: TempDir,
+    dir: TempDir,
     redis: Option<support::redis::Redis>,
+    /// Each replica has a spool beside the ledger.
+    spools: bool,
 }
 
 impl Backend {
@@ -50,8 +60,9 @@ impl Backend {
         let url = LedgerUrl::Sqlite(dir.path().join("ledger.db"));
         Self {
             url,
-            _dir: dir,
+            dir,
             redis: None,
+            spools: false,
         }
     }
 
@@ -60,8 +71,16 @@ impl Backend {
         let url = LedgerUrl::parse(&redis.url()).unwrap();
         Self {
             url,
-            _dir: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir().unwrap(),
             redis: Some(redis),
+            spools: false,
+        }
+    }
+
+    fn spooling() -> Self {
+        Self {
+            spools: true,
+            ..Self::redis()
         }
     }
 
@@ -76,13 +95,22 @@ impl Backend {
     }
 
     async fn open(&self) -> Arc<dyn Ledger> {
-        ledger::open(&self.settings()).await.unwrap()
+        self.open_with(|_| {}).await
     }
 
     async fn open_with(&self, change: impl FnOnce(&mut Settings)) -> Arc<dyn Ledger> {
         let mut settings = self.settings();
         change(&mut settings);
-        ledger::open(&settings).await.unwrap()
+        let ledger = ledger::open(&settings).await.unwrap();
+        if !self.spools {
+            return ledger;
+        }
+        let file = tempfile::Builder::new().tempfile_in(&self.dir).unwrap();
+        let spool = SpoolSettings {
+            path: file.path().to_owned(),
+            max_bytes: MAX_SPOOL_BYTES,
+        };
+        Arc::new(Spooling::open(ledger, &spool, &settings).await.unwrap())
     }
 
     /// The ledger as two replicas see it; an embedded one has a single user.

@@ -1,10 +1,12 @@
 //! The gateway's promises, kept by the real binary with a real Redis and a real RabbitMQ.
 
+mod degraded;
 mod deliveries;
 mod ends;
 mod once;
 mod outages;
 mod secrets;
+mod spool;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};

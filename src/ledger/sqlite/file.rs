@@ -14,16 +14,37 @@ use crate::ledger::LedgerError;
 /// The version of [`SCHEMA`], kept in `user_version`.
 pub(super) const VERSION: i64 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
+/// What a spool has beside the tables of a ledger, of which it uses the marks.
+const SPOOL_SCHEMA: &str = include_str!("../spool/schema.sql");
+/// The `application_id` of a spool: "Hspl". A ledger has none.
+const SPOOL_ID: i64 = 0x4873_706c;
+
+/// What a file is for. One is never taken for the other: what waits in a spool is not owed, and a
+/// spool does not publish what a ledger owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ledger) enum Holds {
+    Ledger,
+    Spool,
+}
+
+impl Holds {
+    fn application_id(self) -> i64 {
+        match self {
+            Self::Ledger => 0,
+            Self::Spool => SPOOL_ID,
+        }
+    }
+}
 
 /// How long an instance that is just ending is given to let go of the file.
 const HANDOVER: Duration = Duration::from_millis(500);
 
-/// Opens or creates a ledger file, locks it, and ends all leases. Blocks.
-pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
+/// Opens or creates a file, locks it, and ends all leases. Blocks.
+pub(super) fn open(path: &Path, holds: Holds) -> Result<Connection, LedgerError> {
     create_private(path)
         .map_err(|error| LedgerError::unavailable(format!("creating {}", path.display()), error))?;
-    connect(path).map_err(|error| match error {
-        OpenError::Sqlite(error) => cannot_open(path, error),
+    connect(path, holds).map_err(|error| match error {
+        OpenError::Sqlite(error) => cannot_open(path, holds, error),
         OpenError::Foreign(what) => LedgerError::Corrupt(format!("{} {what}", path.display())),
     })
 }
@@ -53,7 +74,7 @@ impl From<rusqlite::Error> for OpenError {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, OpenError> {
+fn connect(path: &Path, holds: Holds) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(HANDOVER)?;
@@ -62,6 +83,14 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     db.pragma_update(None, "synchronous", "FULL")?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let application: i64 = db.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if tables > 0 && application != holds.application_id() {
+        return Err(OpenError::Foreign(match holds {
+            Holds::Ledger if application == SPOOL_ID => "is a spool and no ledger".to_owned(),
+            Holds::Ledger => "is another program's database".to_owned(),
+            Holds::Spool => "is no spool; name a file of its own".to_owned(),
+        }));
+    }
     match (version, tables) {
         (VERSION, _) | (0, 0) => {}
         (0, _) => {
@@ -81,6 +110,10 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     let start = db.transaction()?;
     if version == 0 {
         start.execute_batch(SCHEMA)?;
+        if holds == Holds::Spool {
+            start.execute_batch(SPOOL_SCHEMA)?;
+            start.pragma_update(None, "application_id", SPOOL_ID)?;
+        }
         start.pragma_update(None, "user_version", VERSION)?;
     }
     // Whoever held the leases is gone.
@@ -92,12 +125,21 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(db)
 }
 
-fn cannot_open(path: &Path, error: rusqlite::Error) -> LedgerError {
+fn cannot_open(path: &Path, holds: Holds, error: rusqlite::Error) -> LedgerError {
     let path = path.display();
     match error.sqlite_error_code() {
         // What SQLite says about it ("database is locked") would only repeat this.
         Some(ErrorCode::DatabaseBusy) => LedgerError::Unavailable {
-            what: format!("{path} is open in another process; a sqlite ledger is for one instance"),
+            what: match holds {
+                Holds::Ledger => format!(
+                    "{path} is open in another process; a sqlite ledger is for one instance"
+                ),
+                Holds::Spool => {
+                    format!(
+                        "{path} is open in another process; each replica needs a spool of its own"
+                    )
+                }
+            },
             source: None,
         },
         Some(ErrorCode::NotADatabase) => LedgerError::Corrupt(format!("{path} is not a database")),

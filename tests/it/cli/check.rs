@@ -190,6 +190,28 @@ fn a_ledger_out_of_reach_is_a_negative_answer_and_its_password_is_not_told() {
 }
 
 #[test]
+fn a_spool_is_tried_also_where_its_ledger_is_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut told = Vec::new();
+    for spool in ["sqlite:spool.db", "sqlite:none/spool.db"] {
+        let lines = format!("redis://{free}\"\nspool = \"{spool}");
+        std::fs::write(dir.path().join("hookgate.toml"), good(&lines)).unwrap();
+        let ran = run_with(&["check"], dir.path(), &[SECRET], "");
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let mut lines = ran.stdout.lines();
+        let line = lines.find(|line| line.contains("  spool: ") || line.contains("    spool: "));
+        told.push(line.unwrap_or_else(|| panic!("{ran:?}")).to_owned());
+    }
+    assert!(told[0].starts_with("ok    spool: open"), "{told:?}");
+    assert!(told[1].starts_with("FAIL  spool: "), "{told:?}");
+    assert!(told[1].contains("No such file or directory"), "{told:?}");
+}
+
+#[test]
 fn a_port_that_is_taken_is_named_with_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -304,7 +304,10 @@ async fn past_the_connections_the_caller_is_told_to_come_again() {
     let labels = [("outcome", "rejected"), ("reason", "overloaded")];
     let counted = gateway.metric("hookgate_deliveries_total", &labels).await;
     assert_eq!(counted, 1.0);
-    assert_eq!(gateway.logged("connection turned away").len(), 1);
+    until("it is logged", async || {
+        gateway.logged("connection turned away").len() == 1
+    })
+    .await;
 
     drop(held);
     until("the place is free again", async || {

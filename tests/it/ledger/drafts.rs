@@ -74,6 +74,7 @@ fn draft(endpoint: &str, signalid: SignalId, identity: Identity, id: &str, conte
         signalid,
         identity,
         keep_marks: Duration::from_hours(1),
+        spool: true,
         attributes: Attributes {
             event_type: "p.x".to_owned(),
             tenant: TENANT.into(),

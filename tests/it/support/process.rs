@@ -140,6 +140,26 @@ impl Setup {
         Gateway::of(child).await
     }
 
+    /// Starts a gateway whose files may not grow beyond so many blocks of 512 bytes, as on a disk that
+    /// is full then.
+    pub(crate) async fn start_on_a_disk_of(&self, blocks: u32) -> Gateway {
+        let serve = self.command("serve");
+        let limit = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &limit]).arg(serve.get_program());
+        let environment = serve
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let child = shell
+            .args(serve.get_args())
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Gateway::of(child.unwrap()).await
+    }
+
     /// Prepares the binary to run a command with the configuration.
     pub(crate) fn command(&self, name: &str) -> Command {
         self.write(&self.text());

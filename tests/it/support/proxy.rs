@@ -1,6 +1,8 @@
 //! A TCP proxy in front of a server, through which a test can break the way to it.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::copy;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +18,8 @@ enum Way {
     Cut,
     /// Keeps connections and passes nothing on.
     Frozen,
+    /// Breaks connections off, and new ones as soon as they are made.
+    TurnedAway,
 }
 
 /// A proxy on a port of its own. It ends when it is dropped.
@@ -23,6 +27,7 @@ enum Way {
 pub(crate) struct Proxy {
     port: u16,
     way: watch::Sender<Way>,
+    connected: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -33,10 +38,18 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let way = watch::Sender::new(Way::Open);
         let mut tasks = JoinSet::new();
-        tasks.spawn(run(Some(listener), port, server, way.subscribe()));
+        let connected = Arc::new(AtomicUsize::new(0));
+        let counted = connected.clone();
+        tasks.spawn(run(
+            Some(listener),
+            port,
+            server,
+            (way.subscribe(), counted),
+        ));
         Self {
             port,
             way,
+            connected,
             _tasks: tasks,
         }
     }
@@ -49,6 +62,16 @@ impl Proxy {
     /// Breaks all connections off and refuses new ones.
     pub(crate) fn cut(&self) {
         self.way.send_replace(Way::Cut);
+    }
+
+    /// Breaks all connections off, and new ones as soon as they are made, which are counted.
+    pub(crate) fn turn_away(&self) {
+        self.way.send_replace(Way::TurnedAway);
+    }
+
+    /// Counts the connections that were made to the proxy.
+    pub(crate) fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
     }
 
     /// Holds everything back, as a server does that hangs.
@@ -66,21 +89,26 @@ async fn run(
     mut listener: Option<TcpListener>,
     port: u16,
     server: u16,
-    mut way: watch::Receiver<Way>,
+    (mut way, connected): (watch::Receiver<Way>, Arc<AtomicUsize>),
 ) {
     let mut connections = JoinSet::new();
     loop {
         let now = *way.borrow_and_update();
+        if matches!(now, Way::Cut | Way::TurnedAway) {
+            connections.abort_all();
+        }
         if now == Way::Cut {
             listener = None;
-            connections.abort_all();
         } else if listener.is_none() {
             listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.ok();
         }
         tokio::select! {
             changed = way.changed() => if changed.is_err() { return },
             Some(client) = accept(listener.as_ref()) => {
-                connections.spawn(pass_on(client, server, way.clone()));
+                connected.fetch_add(1, Ordering::Relaxed);
+                if now != Way::TurnedAway {
+                    connections.spawn(pass_on(client, server, way.clone()));
+                }
             }
         }
     }
