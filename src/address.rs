@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 #[derive(Clone)]
 pub struct Address {
     scheme: String,
+    place: String,
     shown: String,
     whole: SecretString,
 }
@@ -30,10 +31,19 @@ impl Address {
             .port_u16()
             .map(|port| format!(":{port}"))
             .unwrap_or_default();
+        // Whatever else follows the host was meant to be a port.
+        let has_port = uri
+            .authority()
+            .is_some_and(|all| !all.as_str().ends_with(host));
+        if has_port && port.is_empty() {
+            return Err("the port is no number up to 65535".to_owned());
+        }
         let path = uri.path().trim_end_matches('/');
-        let shown = format!("{scheme}://{host}{port}{path}");
+        let place = format!("{host}{port}");
+        let shown = format!("{scheme}://{place}{path}");
         Ok(Self {
             scheme,
+            place,
             shown,
             whole: text.to_owned().into(),
         })
@@ -42,6 +52,11 @@ impl Address {
     /// Returns the scheme, such as `redis` or `amqps`.
     pub fn scheme(&self) -> &str {
         &self.scheme
+    }
+
+    /// Returns the host, and the port where there is one.
+    pub fn host_and_port(&self) -> &str {
+        &self.place
     }
 
     /// Returns the whole URL, password included, for the client library that connects.
@@ -76,7 +91,14 @@ mod tests {
 
     #[test]
     fn a_mistyped_address_is_not_repeated() {
-        for text in ["redis//u:s3cr3t@h", "s3cr3t", "redis://", "redis:s3cr3t"] {
+        for text in [
+            "redis//u:s3cr3t@h",
+            "s3cr3t",
+            "redis://",
+            "redis:s3cr3t",
+            "redis://u:s3cr3t@h:s3cr3t",
+            "redis://u:s3cr3t@h:65536",
+        ] {
             let error = Address::parse(text).unwrap_err();
             assert!(!error.contains("s3cr3t"), "{error}");
         }

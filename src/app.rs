@@ -348,12 +348,17 @@ impl CheckUp {
 
     /// Returns whether the ledger can be used; says so when that has changed.
     async fn ask_ledger(&self, was_ready: Option<bool>) -> bool {
-        let answer = self.ledger.backlog().await;
+        let answer = match self.ledger.backlog().await {
+            Ok(backlog) => {
+                self.metrics.backlog(backlog);
+                self.ledger.ready().await
+            }
+            Err(error) => Err(error),
+        };
         let ready = answer.is_ok();
         self.metrics.ledger_ready.set(i64::from(ready));
         match answer {
-            Ok(backlog) => {
-                self.metrics.backlog(backlog);
+            Ok(()) => {
                 self.health.ledger(Ok(()));
                 if was_ready == Some(false) {
                     info!("ledger can be used again");

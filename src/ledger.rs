@@ -6,6 +6,7 @@
 //! get lost. Two backends: [`sqlite`] (embedded, for one instance) and [`redis`] (shared by replicas),
 //! the latter with a [`spool`] beside it where one is configured.
 
+mod durability;
 pub mod redis;
 pub mod spool;
 pub mod sqlite;
@@ -18,8 +19,7 @@ use async_trait::async_trait;
 
 use crate::signal::{Draft, Signal, SignalId};
 
-/// An address that may hold a password: shown without user info.
-pub use crate::address::Address;
+pub use durability::Durability;
 
 /// The longest lease. One that ends later is a trace of a clock that was wrong, and counts as over.
 pub const LONGEST_LEASE: Duration = Duration::from_hours(1);
@@ -116,6 +116,12 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// Counts what is owed and what is parked.
     async fn backlog(&self) -> Result<Backlog, LedgerError>;
 
+    /// Makes sure, at a small cost, that the ledger can record now: one that answers may be full, or
+    /// refuse to write. For the check-up, which asks it every second.
+    async fn ready(&self) -> Result<(), LedgerError> {
+        self.backlog().await.map(drop)
+    }
+
     /// Removes published signals older than [`Settings::retention`] and marks whose time is over,
     /// in bounded steps. Returns how many signals it removed (none on Redis, which lets them expire
     /// by itself). Never removes what is owed or parked.
@@ -140,6 +146,11 @@ pub struct Settings {
     pub lease: Duration,
     /// How long one call may take before it counts as failed.
     pub timeout: Duration,
+    /// How safe a record must be before it counts. A SQLite ledger is always on disk, and gives no
+    /// more.
+    pub durability: Durability,
+    /// What connections to Redis need beside the URL.
+    pub access: redis::Access,
 }
 
 /// Opens the ledger that `settings.url` names. Does not wait for a server: one that is away refuses to
@@ -147,7 +158,7 @@ pub struct Settings {
 pub async fn open(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError> {
     Ok(match &settings.url {
         LedgerUrl::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path, settings).await?),
-        LedgerUrl::Redis(address) => Arc::new(redis::Redis::open(address, settings)?),
+        LedgerUrl::Redis(place) => Arc::new(redis::Redis::open(place, settings)?),
     })
 }
 
@@ -156,8 +167,8 @@ pub async fn open(settings: &Settings) -> Result<Arc<dyn Ledger>, LedgerError> {
 pub enum LedgerUrl {
     /// `sqlite:PATH`
     Sqlite(std::path::PathBuf),
-    /// `redis://…` or `rediss://…`
-    Redis(Address),
+    /// `redis://…` and its kin: see [`redis::FORMS`].
+    Redis(redis::Place),
 }
 
 impl LedgerUrl {
@@ -170,12 +181,9 @@ impl LedgerUrl {
                 path => Ok(Self::Sqlite(path.into())),
             };
         }
-        let forms = "use sqlite:PATH, redis://HOST:PORT or rediss://HOST:PORT";
-        let address = Address::parse(text).map_err(|why| format!("{why}; {forms}"))?;
-        match address.scheme() {
-            "redis" | "rediss" => Ok(Self::Redis(address)),
-            other => Err(format!("`{other}:` is no ledger; {forms}")),
-        }
+        let place = redis::Place::parse(text);
+        let place = place.map_err(|why| format!("{why}; use sqlite:PATH, {}", redis::FORMS));
+        place.map(Self::Redis)
     }
 }
 

@@ -5,11 +5,19 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::Secrets;
-use super::reader::Section;
+use std::path::Path;
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::problems::with_causes;
+use super::reader::{Section, Text};
 use super::secret::is_reference;
+use super::{Secrets, read_file};
+use crate::keys;
+use crate::ledger::redis::{Access, ClientCertificate};
 use crate::ledger::spool::{MAX_SPOOL_BYTES, SpoolSettings};
-use crate::ledger::{self, LedgerUrl};
+use crate::ledger::{self, Durability, LedgerUrl};
 use crate::outbox::Ack;
 use crate::publisher::routing::RoutingKey;
 use crate::publisher::{self, PublisherUrl, Topology};
@@ -22,6 +30,8 @@ pub(super) struct Memory {
     pub(super) timeout: Duration,
     pub(super) dedupe_window: Duration,
     pub(super) replay_window: Duration,
+    durability: Durability,
+    access: Access,
 }
 
 /// `[publisher]`, checked.
@@ -49,6 +59,8 @@ impl Memory {
         };
         let spool = spool(&mut section, &url);
         let memory = Self {
+            durability: durability(&mut section, &url),
+            access: access(&mut section, secrets, &url),
             url,
             spool,
             retention: section.duration("retention", KEPT).unwrap_or(retention),
@@ -68,6 +80,8 @@ impl Memory {
             retention: self.retention,
             lease,
             timeout: self.timeout,
+            durability: self.durability,
+            access: self.access,
         }
     }
 }
@@ -90,6 +104,85 @@ fn spool(section: &mut Section<'_>, ledger: &LedgerUrl) -> Option<SpoolSettings>
         path: section.parse_text("spool", text, parse)?,
         max_bytes: MAX_SPOOL_BYTES,
     })
+}
+
+/// Reads `durability`, which not every ledger can give.
+fn durability(section: &mut Section<'_>, url: &LedgerUrl) -> Durability {
+    let of_this = |text: &str| match (url, Durability::parse(text)?) {
+        (LedgerUrl::Sqlite(_), Durability::Replicas(_)) => {
+            Err("asks for replicas, and a sqlite ledger has none; it gives \"disk\"".to_owned())
+        }
+        (_, durability) => Ok(durability),
+    };
+    section.parsed("durability", of_this).unwrap_or_default()
+}
+
+/// Reads what connections to Redis need beside the URL, and refuses what would go unused.
+fn access(section: &mut Section<'_>, secrets: &Secrets<'_>, url: &LedgerUrl) -> Access {
+    let redis = match url {
+        LedgerUrl::Redis(place) => Some(place),
+        LedgerUrl::Sqlite(_) => None,
+    };
+    let tls = redis.is_some_and(|place| place.is_tls());
+    let certificate = section.has("client_cert_file");
+    if certificate != section.has("client_key_file") {
+        let given = if certificate {
+            "client_cert_file"
+        } else {
+            "client_key_file"
+        };
+        let message = "`client_cert_file` and `client_key_file` go together";
+        section.report.problem(section.place_of(given), message);
+    }
+    for key in ["ca_file", "client_cert_file", "client_key_file"] {
+        if section.has(key) && !tls {
+            let message = format!("`{key}` is for a `url` that begins with rediss");
+            section.report.problem(section.place_of(key), message);
+        }
+    }
+    if section.has("sentinel_password") && !redis.is_some_and(|place| place.has_sentinels()) {
+        let message = "`sentinel_password` is for a `url` with +sentinel";
+        section
+            .report
+            .problem(section.place_of("sentinel_password"), message);
+    }
+    let ca = pem(section, "ca_file", secrets.dir, holds_certificates);
+    let chain = pem(section, "client_cert_file", secrets.dir, holds_certificates);
+    let key = pem(section, "client_key_file", secrets.dir, holds_key);
+    let password = section.text("sentinel_password");
+    Access {
+        ca,
+        certificate: chain.zip(key).map(|(chain, key)| ClientCertificate {
+            chain,
+            key: key.into(),
+        }),
+        sentinel_password: password.and_then(|text| secrets.find("sentinel_password", text)),
+    }
+}
+
+/// Reads the file that a key names, and makes sure that it holds what it should.
+fn pem(
+    section: &mut Section<'_>,
+    key: &'static str,
+    dir: &Path,
+    check: fn(&str) -> Result<(), String>,
+) -> Option<String> {
+    let Text { text, at } = section.text(key)?;
+    let read = read_file(&dir.join(text)).and_then(|pem| check(&pem).map(|()| pem));
+    read.map_err(|why| section.report.problem(at, format!("`{key}`: {why}")))
+        .ok()
+}
+
+fn holds_certificates(pem: &str) -> Result<(), String> {
+    let certificates = keys::certificates(pem.as_bytes());
+    certificates.map(drop).map_err(|error| with_causes(&error))
+}
+
+fn holds_key(pem: &str) -> Result<(), String> {
+    // What is wrong with it is not told further: it is a secret.
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes());
+    key.map(drop)
+        .map_err(|_| "no private key in PEM can be read".to_owned())
 }
 
 impl Publishing {
@@ -170,7 +263,9 @@ fn url<T>(
 }
 
 fn holds_password(url: &str) -> bool {
-    url.split(',')
+    // A comma may stand in the password, too.
+    std::iter::once(url)
+        .chain(url.split(','))
         .filter_map(|url| url.split_once("://"))
         .any(|(_, rest)| {
             let authority = rest.split('/').next().unwrap_or_default();
@@ -212,12 +307,15 @@ mod tests {
             "amqp://u:p@h/%2f",
             "redis://:p@h",
             "amqp://a/x,amqp://u:p@b/x",
+            "redis+cluster://u:p,q@a,b",
+            "redis+sentinel://:p@a:1,b:2/m",
         ] {
             assert!(holds_password(url), "{url}");
         }
         for url in [
             "amqp://h:5672/%2f",
             "redis://u@h",
+            "redis+cluster://u@a:1,b:2",
             "sqlite:a:b@c",
             "stdout:",
         ] {

@@ -32,6 +32,7 @@ log_level = "debug"
 
 [ledger]
 url = "env:LEDGER_URL"
+durability = "replicas:2"
 retention = "48h"
 timeout = "1s"
 spool = "sqlite:/var/lib/hookgate/spool.db"
@@ -151,10 +152,11 @@ fn every_key_can_be_set() {
         (server.max_connections, server.max_in_flight_bytes),
         (500, 64 << 20)
     );
-    let LedgerUrl::Redis(address) = &config.ledger.url else {
+    let LedgerUrl::Redis(place) = &config.ledger.url else {
         panic!("{:?}", config.ledger)
     };
-    assert_eq!(address.expose(), "redis://user:s3cr3t-redis@redis:6379");
+    assert_eq!(place.to_string(), "redis://redis:6379");
+    assert_eq!(config.ledger.durability.to_string(), "replicas:2");
     assert_eq!(config.ledger.lease, Duration::from_secs(20));
     let spool = config.spool.as_ref().unwrap();
     assert_eq!(spool.path, Path::new("/var/lib/hookgate/spool.db"));
@@ -237,7 +239,8 @@ state = "pause"
         "hookgate.toml:3:18: `header_timeout` must be a whole number and one of ms, s, m, h, d, w, \
          such as \"300ms\" or \"72h\"",
         "hookgate.toml:5:7: `url` cannot be used: `postgres:` is no ledger; use sqlite:PATH, \
-         redis://HOST:PORT or rediss://HOST:PORT",
+         redis://HOST:PORT, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, \
+         each with rediss for TLS",
         "hookgate.toml:7:6: `id` must be 1 to 63 of a-z, 0-9, `-` and `_`, beginning with a letter \
          or a digit",
         "hookgate.toml:9:12: there is no provider `strip`; did you mean `stripe`?",
@@ -540,5 +543,77 @@ fn the_settings_of_published_keys_are_checked() {
     assert!(
         found.contains("`ca_file`: cannot be read: No such file"),
         "{found}"
+    );
+}
+
+#[test]
+fn what_a_ledger_cannot_give_or_would_not_use_is_refused() {
+    let ledger = |lines: &str| only(problems(&format!("[ledger]\n{lines}\n")));
+    let found = ledger("durability = \"replicas:1\"");
+    assert!(found.contains("a sqlite ledger has none"), "{found}");
+    parse("[ledger]\ndurability = \"disk\"\n").unwrap();
+    let found = ledger("durability = \"ram\"");
+    assert!(
+        found.contains("\"memory\", \"disk\" or \"replicas:N\""),
+        "{found}"
+    );
+    let found = problems("[ledger]\nurl = \"redis://h\"\nca_file = \"none.pem\"\n").remove(0);
+    assert!(
+        found.contains("`ca_file` is for a `url` that begins with rediss"),
+        "{found}"
+    );
+    let found = ledger("url = \"rediss://h\"\nca_file = \"none.pem\"");
+    assert!(found.contains("`ca_file`: cannot be read"), "{found}");
+    let found = ledger("url = \"redis+sentinel://h/m\"\nsentinel_password = \"s3cr3t\"");
+    assert!(
+        found.contains("literal secret") && !found.contains("s3cr3t"),
+        "{found}"
+    );
+    let found = ledger("url = \"redis://h\"\nsentinel_password = \"env:STRIPE\"");
+    assert!(
+        found.contains("`sentinel_password` is for a `url` with +sentinel"),
+        "{found}"
+    );
+    let found = ledger("url = \"redis+sentinel://u:s3cr3t@h\"");
+    assert!(
+        found.contains("/mymaster") && found.contains("redis+cluster://"),
+        "{found}"
+    );
+    assert!(!found.contains("s3cr3t"), "{found}");
+}
+
+#[test]
+fn a_client_certificate_comes_with_its_key_and_both_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hookgate.toml");
+    let load = |lines: &str| {
+        fs::write(&path, format!("[ledger]\nurl = \"rediss://h\"\n{lines}\n")).unwrap();
+        Config::load(&path, &env())
+    };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let pem = |label: &str, der: &[u8]| {
+        let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+        format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+    };
+    let write = |name, text: String| fs::write(dir.path().join(name), text).unwrap();
+    write("chain.pem", pem("CERTIFICATE", certificate.der()));
+    write("key.pem", pem("PRIVATE KEY", key.serialized_der()));
+    let both =
+        "client_cert_file = \"chain.pem\"\nclient_key_file = \"key.pem\"\nca_file = \"chain.pem\"";
+    let access = load(both).unwrap().ledger.access;
+    assert!(access.ca.is_some() && access.certificate.is_some());
+    assert!(!format!("{access:?}").contains("PRIVATE KEY"));
+
+    let one = load("client_cert_file = \"chain.pem\"")
+        .unwrap_err()
+        .to_string();
+    assert!(one.contains("go together"), "{one}");
+    let wrong = both.replace("key.pem", "chain.pem");
+    let wrong = load(&wrong).unwrap_err().to_string();
+    assert!(
+        wrong.contains("`client_key_file`: no private key in PEM"),
+        "{wrong}"
     );
 }

@@ -12,22 +12,38 @@
 //! | `…:log` | stream of signalids in the order of recording | about `retention` |
 //!
 //! The time is Redis's own, never a gateway's. Needs Redis 6.2 or later, or Valkey.
+//!
+//! `place` reads where Redis is, `way` and `link` connect, `reach` and `cluster` find the server of a
+//! shard, `rounds` wait for replicas or the disk, `findings` say what all of that means.
 
+mod cluster;
 mod findings;
 mod link;
+mod place;
+mod reach;
+mod rounds;
 mod scripts;
+mod trouble;
+mod way;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use redis::{Cmd, FromRedisValue, RedisError};
 use tracing::error;
 
-use self::link::Link;
+pub use self::place::{Access, ClientCertificate, FORMS, MAX_HOSTS, Place};
+
+use self::reach::{Answer, Reach};
 use self::scripts::{Scripts, Settled, Shard, recorded};
-use super::{Address, Backlog, Ledger, LedgerError, Recorded, Settings, cut};
+use self::trouble::Trouble;
+use super::{Backlog, Durability, Ledger, LedgerError, Recorded, Settings, cut};
+use crate::clock;
 use crate::signal::{Draft, Signal};
 
 /// How many signals one script settles, so that none keeps Redis busy for long.
@@ -38,25 +54,92 @@ type Lease = (Vec<(String, Vec<u8>)>, Vec<String>);
 
 /// A ledger in Redis.
 pub struct Redis {
-    address: Address,
-    link: Link,
+    place: Place,
+    /// Connections for recording. They are the others where nothing is waited for; where it is, they
+    /// are connections of their own, because waiting blocks them.
+    records: Arc<Reach>,
+    others: Arc<Reach>,
     scripts: Scripts,
+    durability: Durability,
+    timeout: Duration,
     /// The shard that is asked first for signals to publish, so that none starves.
     turn: AtomicUsize,
 }
 
 impl Redis {
-    /// Opens the ledger at `address`, and fails where that can never work. Connects on first use, so
+    /// Opens the ledger at `place`, and fails where that can never work. Connects on first use, so
     /// that a gateway can start before its Redis does; losses of the connection are mended likewise.
-    pub fn open(address: &Address, settings: &Settings) -> Result<Self, LedgerError> {
+    pub fn open(place: &Place, settings: &Settings) -> Result<Self, LedgerError> {
         let scripts = Scripts::new(settings);
-        let link = Link::new(address, settings.timeout, scripts.all())?;
+        let reach = || Reach::new(place, &settings.access, settings.timeout, scripts.all());
+        let others = Arc::new(reach()?);
+        let records = match settings.durability {
+            Durability::Memory => Arc::clone(&others),
+            Durability::Disk | Durability::Replicas(_) => Arc::new(reach()?),
+        };
         Ok(Self {
-            address: address.clone(),
-            link,
+            place: place.clone(),
+            records,
+            others,
             scripts,
+            durability: settings.durability,
+            timeout: settings.timeout,
             turn: AtomicUsize::new(0),
         })
+    }
+
+    /// Sends each command to the server of its shard and reads every answer, or fails with the first
+    /// that is none. What other shards were told to do is then done nevertheless.
+    async fn ask<T: FromRedisValue>(
+        &self,
+        what: &str,
+        commands: &[(Shard, Cmd)],
+    ) -> Result<Vec<T>, LedgerError> {
+        let answers = self.others.ask(commands, self.deadline()).await;
+        let read = answers.into_iter().map(|answer| read(answer.result));
+        read.collect::<Result<_, _>>().map_err(failed(what))
+    }
+
+    /// Waits until what was answered is as safe as the settings ask for.
+    async fn secure(
+        &self,
+        shard: Shard,
+        from: Option<&(Arc<link::Link>, u64)>,
+        deadline: Instant,
+    ) -> Result<(), Trouble> {
+        match from {
+            Some((link, number)) => {
+                let touch = Scripts::touch(shard);
+                link.secure(*number, self.durability, &touch, deadline)
+                    .await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes something small to each of these shards, as safe as a record would have to be.
+    async fn try_writes(&self, shards: Vec<Shard>, deadline: Instant) -> Result<(), Trouble> {
+        let touches: Vec<_> = shards
+            .iter()
+            .map(|&shard| (shard, Scripts::touch(shard)))
+            .collect();
+        let answers = self.records.ask(&touches, deadline).await;
+        let mut secured: Vec<Arc<link::Link>> = Vec::new();
+        for (shard, Answer { result, from }) in shards.into_iter().zip(answers) {
+            result?;
+            // Once for each server.
+            if let Some((link, number)) = from
+                && !secured.iter().any(|known| Arc::ptr_eq(known, &link))
+            {
+                secured.push(Arc::clone(&link));
+                self.secure(shard, Some(&(link, number)), deadline).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Instant {
+        clock::instant() + self.timeout
     }
 
     /// Settles signals, grouped by shard, in one round trip.
@@ -70,30 +153,36 @@ impl Redis {
         for (shard, signalid) in signals {
             shards.entry(shard).or_default().push(signalid);
         }
-        let mut commands = redis::pipe();
+        let mut commands = Vec::new();
         for (shard, signalids) in &shards {
             for some in signalids.chunks(SETTLED_AT_ONCE) {
-                commands.add_command(self.scripts.settle(settled, *shard, some));
+                commands.push((*shard, self.scripts.settle(settled, *shard, some)));
             }
         }
         if commands.is_empty() {
             return Ok(());
         }
-        self.link.ask(what, &commands).await
+        self.ask::<redis::Value>(what, &commands).await.map(drop)
     }
 
-    /// Asks each shard for its share and returns what was leased, and the shards that may have more.
+    /// Asks each shard for its share and returns what was leased, the shards that may have more, and
+    /// why one of them gave none: a node that is away is no reason to leave the others' signals.
     async fn lease(
         &self,
         shares: &[(Shard, usize)],
-    ) -> Result<(Vec<Signal>, Vec<Shard>), LedgerError> {
-        let mut commands = redis::pipe();
-        for (shard, share) in shares {
-            commands.add_command(self.scripts.lease(*shard, *share));
-        }
-        let leases: Vec<Lease> = self.link.ask("leasing signals", &commands).await?;
-        let (mut signals, mut full) = (Vec::new(), Vec::new());
-        for (&(shard, share), (leased, lost)) in shares.iter().zip(leases) {
+    ) -> (Vec<Signal>, Vec<Shard>, Option<LedgerError>) {
+        let lease = |&(shard, share)| (shard, self.scripts.lease(shard, share));
+        let commands: Vec<_> = shares.iter().map(lease).collect();
+        let answers = self.others.ask(&commands, self.deadline()).await;
+        let (mut signals, mut full, mut trouble) = (Vec::new(), Vec::new(), None);
+        for (&(shard, share), answer) in shares.iter().zip(answers) {
+            let (leased, lost): Lease = match read(answer.result) {
+                Ok(lease) => lease,
+                Err(why) => {
+                    trouble.get_or_insert_with(|| failed("leasing signals")(why));
+                    continue;
+                }
+            };
             if leased.len() + lost.len() >= share {
                 full.push(shard);
             }
@@ -105,7 +194,7 @@ impl Redis {
             }
             signals.extend(self.read(shard, leased).await);
         }
-        Ok((signals, full))
+        (signals, full, trouble)
     }
 
     /// Reads signals back; parks what is none, so that it does not stand in the way for ever.
@@ -146,9 +235,16 @@ impl Ledger for Redis {
             "all drafts of a call belong to one endpoint"
         );
 
-        let mut commands = redis::Pipeline::with_capacity(1);
-        commands.add_command(self.scripts.record(shard, &drafts));
-        let [answers]: [Vec<Vec<u8>>; 1] = self.link.ask("recording", &commands).await?;
+        let (what, deadline) = ("recording", self.deadline());
+        let command = self.scripts.record(shard, &drafts);
+        let mut answered = self.records.ask(&[(shard, command)], deadline).await;
+        let Some(Answer { result, from }) = answered.pop() else {
+            return Err(failed(what)(Trouble::Gone));
+        };
+        let answers: Vec<Vec<u8>> = read(result).map_err(failed(what))?;
+        // A repeat waits too: its first copy may be no safer than this one's answer.
+        let secured = self.secure(shard, from.as_ref(), deadline).await;
+        secured.map_err(failed(what))?;
         if answers.len() != drafts.len() {
             return Err(LedgerError::Corrupt(
                 "a record was answered in part".to_owned(),
@@ -164,18 +260,21 @@ impl Ledger for Redis {
     async fn unpublished(&self, limit: usize) -> Result<Vec<Signal>, LedgerError> {
         let mut shards = Shard::all_from(self.turn.fetch_add(1, Ordering::Relaxed));
         let mut signals: Vec<Signal> = Vec::new();
+        let mut trouble = None;
         // Few rounds: a shard that gave less than its share is not asked again.
         while signals.len() < limit && !shards.is_empty() {
             let (shares, not_asked) = share(limit - signals.len(), &shards);
-            match self.lease(&shares).await {
-                Ok((more, full)) => {
-                    signals.extend(more);
-                    shards = not_asked.iter().copied().chain(full).collect();
-                }
-                // What is leased already must be published; the next call meets the error.
-                Err(_) if !signals.is_empty() => break,
-                Err(error) => return Err(error),
+            let (more, full, why) = self.lease(&shares).await;
+            signals.extend(more);
+            shards = not_asked.iter().copied().chain(full).collect();
+            trouble = trouble.or(why);
+            if trouble.is_some() && !signals.is_empty() {
+                break;
             }
+        }
+        // What is leased must be published; the next call meets the error.
+        if let Some(error) = trouble.filter(|_| signals.is_empty()) {
+            return Err(error);
         }
         signals.sort_by_key(|signal| signal.attributes.received);
         Ok(signals)
@@ -204,89 +303,106 @@ impl Ledger for Redis {
     }
 
     async fn backlog(&self) -> Result<Backlog, LedgerError> {
-        let mut commands = redis::pipe();
-        for shard in Shard::all_from(0) {
-            commands
-                .cmd("ZCARD")
-                .arg(shard.key("owed"))
-                .cmd("ZCARD")
-                .arg(shard.key("parked"));
+        let count = |shard: Shard, name| {
+            let key = shard.key(name);
+            (shard, redis::cmd("ZCARD").arg(key).to_owned())
+        };
+        let both = |shard| [count(shard, "owed"), count(shard, "parked")];
+        let commands: Vec<_> = Shard::all_from(0).into_iter().flat_map(both).collect();
+        let counts: Vec<u64> = self.ask("counting what is owed", &commands).await?;
+        let sum = |counts: &[u64], of: usize| counts.iter().skip(of).step_by(2).sum();
+        Ok(Backlog {
+            owed: sum(&counts, 0),
+            parked: sum(&counts, 1),
+        })
+    }
+
+    async fn ready(&self) -> Result<(), LedgerError> {
+        let (what, deadline) = ("checking that redis takes writes", self.deadline());
+        self.records.follow(deadline).await;
+        if self.durability != Durability::Memory {
+            self.others.follow(deadline).await;
         }
-        let counts: Vec<(u64, u64)> = self.link.ask("counting what is owed", &commands).await?;
-        Ok(counts
-            .iter()
-            .fold(Backlog::default(), |sum, (owed, parked)| Backlog {
-                owed: sum.owed + owed,
-                parked: sum.parked + parked,
-            }))
+        let shards = self
+            .records
+            .sample(self.turn.fetch_add(1, Ordering::Relaxed));
+        self.try_writes(shards, deadline)
+            .await
+            .map_err(failed(what))
     }
 
     /// Trims the logs of shards that are no longer written to. Signals and marks expire by
     /// themselves.
     async fn prune(&self) -> Result<u64, LedgerError> {
-        let [(seconds, _micros)]: [(i64, i64); 1] = self
-            .link
-            .ask("asking the time", redis::pipe().cmd("TIME"))
+        let shards = Shard::all_from(0);
+        let time = shards.iter().map(|shard| (*shard, redis::cmd("TIME")));
+        let times: Vec<(i64, i64)> = self
+            .ask("asking the time", &time.collect::<Vec<_>>())
             .await?;
-        let mut commands = redis::pipe();
-        for shard in Shard::all_from(0) {
-            commands.add_command(self.scripts.trim(shard, seconds * 1000));
-        }
-        self.link
-            .ask::<Vec<u64>>("trimming the log", &commands)
-            .await?;
+        let trim = |(&shard, (seconds, _micros))| (shard, self.scripts.trim(shard, seconds * 1000));
+        let commands: Vec<_> = shards.iter().zip(times).map(trim).collect();
+        self.ask::<u64>("trimming the log", &commands).await?;
         Ok(0)
     }
 
     async fn probe(&self) -> Result<Vec<String>, LedgerError> {
-        let mut writes = redis::pipe();
-        for shard in Shard::all_from(0) {
-            writes
-                .cmd("SET")
-                .arg(shard.key("probe"))
-                .arg("")
-                .arg("PX")
-                .arg(1000);
-            writes.add_command(self.scripts.record(shard, &[]));
+        let (what, deadline) = ("checking that redis takes writes", self.deadline());
+        let shards = Shard::all_from(0);
+        let record = |&shard| (shard, self.scripts.record(shard, &[]));
+        let records: Vec<_> = shards.iter().map(record).collect();
+        let written = self.try_writes(shards, deadline).await;
+        written.map_err(failed(what))?;
+        self.ask::<redis::Value>(what, &records).await?;
+
+        let setting = |name| redis::cmd("CONFIG").arg("GET").arg(name).to_owned();
+        let mut commands = vec![redis::cmd("INFO")];
+        commands.extend(findings::SETTINGS.map(setting));
+        let told = self.others.ask_all(&commands, self.deadline()).await;
+        let mut servers = Vec::with_capacity(told.len());
+        for (name, answers) in told {
+            let mut answers = answers.into_iter();
+            let info = answers.next().unwrap_or(Err(Trouble::Gone));
+            let info: String = read(info).map_err(failed("asking for INFO"))?;
+            // Managed services often forbid CONFIG; what it would have told is then said to be unknown.
+            let settings = answers
+                .map(read::<(String, String)>)
+                .collect::<Result<_, _>>()
+                .ok();
+            servers.push(findings::Server {
+                name,
+                info,
+                of_cluster: matches!(*self.others, Reach::Cluster(_)),
+                settings,
+            });
         }
-        self.link
-            .ask::<redis::Value>("checking that redis takes writes", &writes)
-            .await?;
-
-        let info = redis::pipe().cmd("INFO").to_owned();
-        let [info]: [String; 1] = self.link.ask("asking for INFO", &info).await?;
-        let mut config = redis::pipe();
-        config
-            .cmd("CONFIG")
-            .arg("GET")
-            .arg("appendfsync")
-            .cmd("CONFIG")
-            .arg("GET")
-            .arg("save");
-        // Managed services often forbid CONFIG; what it would have told is then said to be unknown.
-        let config: Option<Vec<(String, String)>> = self
-            .link
-            .ask::<Vec<Vec<(String, String)>>>("asking for CONFIG", &config)
-            .await
-            .ok()
-            .map(|answers| answers.concat());
-
-        let mut found = vec![format!("{} answers and takes writes", self.address)];
-        found.extend(findings::explain(&info, config.as_deref()));
+        let mut found = vec![format!("{} answers and takes writes", self.place)];
+        found.extend(self.others.findings(self.deadline()).await);
+        found.extend(findings::explain(&servers, self.durability));
         Ok(found)
     }
 
     async fn close(&self) {
-        self.link.close();
+        self.records.close();
+        self.others.close();
     }
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
-            .field("address", &self.address)
+            .field("place", &self.place)
             .finish_non_exhaustive()
     }
+}
+
+/// Reads an answer.
+fn read<T: FromRedisValue>(answer: Result<redis::Value, Trouble>) -> Result<T, Trouble> {
+    Ok(redis::from_redis_value(answer?).map_err(RedisError::from)?)
+}
+
+/// Makes an error of the ledger, which says what was being done.
+fn failed(what: &str) -> impl Fn(Trouble) -> LedgerError {
+    move |trouble| LedgerError::unavailable(what, trouble)
 }
 
 fn place(signal: &Signal) -> (Shard, String) {

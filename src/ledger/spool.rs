@@ -191,6 +191,10 @@ impl Ledger for Spooling {
         self.ledger.backlog().await
     }
 
+    async fn ready(&self) -> Result<(), LedgerError> {
+        self.ledger.ready().await
+    }
+
     /// Prunes the spool's marks first, which needs no ledger.
     async fn prune(&self) -> Result<u64, LedgerError> {
         self.file.prune().await?;

@@ -22,26 +22,47 @@ macro_rules! every_ledger {
                 super::$check(crate::ledger::Backend::spooling()).await;
             })*
         }
+        mod on_a_cluster {
+            $(#[tokio::test]
+            async fn $check() {
+                super::$check(crate::ledger::Backend::cluster().await).await;
+            })*
+        }
+        mod on_sentinels {
+            $(#[tokio::test]
+            async fn $check() {
+                super::$check(crate::ledger::Backend::sentinels().await).await;
+            })*
+        }
     };
 }
 
+mod access;
+mod cluster;
 mod drafts;
+mod durable;
 mod duties;
 mod redis;
+mod sentinels;
 mod spool;
 mod sqlite;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use hookgate::ledger::redis::Access;
 use hookgate::ledger::spool::{MAX_SPOOL_BYTES, SpoolSettings, Spooling};
-use hookgate::ledger::{self, Backlog, Ledger, LedgerError, LedgerUrl, Recorded, Settings};
+use hookgate::ledger::{
+    self, Backlog, Durability, Ledger, LedgerError, LedgerUrl, Recorded, Settings,
+};
 use hookgate::signal::{Draft, Signal, SignalId};
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 use self::drafts::{by_content, by_either, by_id, without_id};
 use crate::support;
+use crate::support::redis::{Cluster, Options, Redis, Replicated};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -49,9 +70,23 @@ const HOUR: Duration = Duration::from_hours(1);
 struct Backend {
     url: LedgerUrl,
     dir: TempDir,
-    redis: Option<support::redis::Redis>,
     /// Each replica has a spool beside the ledger.
     spools: bool,
+    _redis: Option<Redis>,
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+/// A cluster and a master with a sentinel, which checks use one after the other.
+static CLUSTER: LazyLock<(Cluster, Mutex<()>)> =
+    LazyLock::new(|| (Cluster::start(3, 0, &shared()), Mutex::default()));
+static REPLICATED: LazyLock<(Replicated, Mutex<()>)> =
+    LazyLock::new(|| (Replicated::start(0, 1, &shared(), &[]), Mutex::default()));
+
+fn shared() -> Options {
+    Options {
+        shared: true,
+        ..Options::default()
+    }
 }
 
 impl Backend {
@@ -61,19 +96,18 @@ impl Backend {
         Self {
             url,
             dir,
-            redis: None,
             spools: false,
+            _redis: None,
+            _turn: None,
         }
     }
 
     fn redis() -> Self {
-        let redis = support::redis::Redis::start();
-        let url = LedgerUrl::parse(&redis.url()).unwrap();
+        let redis = Redis::start();
+        let url = redis.url();
         Self {
-            url,
-            dir: tempfile::tempdir().unwrap(),
-            redis: Some(redis),
-            spools: false,
+            _redis: Some(redis),
+            ..Self::at(&url, None)
         }
     }
 
@@ -84,6 +118,30 @@ impl Backend {
         }
     }
 
+    async fn cluster() -> Self {
+        let (cluster, turns) = &*CLUSTER;
+        let turn = turns.lock().await;
+        cluster.flush();
+        Self::at(&cluster.url(), Some(turn))
+    }
+
+    async fn sentinels() -> Self {
+        let (replicated, turns) = &*REPLICATED;
+        let turn = turns.lock().await;
+        replicated.master.cli(&["FLUSHALL"]);
+        Self::at(&replicated.url(), Some(turn))
+    }
+
+    fn at(url: &str, turn: Option<MutexGuard<'static, ()>>) -> Self {
+        Self {
+            url: LedgerUrl::parse(url).unwrap(),
+            dir: tempfile::tempdir().unwrap(),
+            spools: false,
+            _redis: None,
+            _turn: turn,
+        }
+    }
+
     /// Settings under which nothing runs out during a test.
     fn settings(&self) -> Settings {
         Settings {
@@ -91,6 +149,8 @@ impl Backend {
             retention: HOUR,
             lease: HOUR,
             timeout: support::DEADLINE,
+            durability: Durability::Memory,
+            access: Access::default(),
         }
     }
 
@@ -116,13 +176,22 @@ impl Backend {
     /// The ledger as two replicas see it; an embedded one has a single user.
     async fn open_twice(&self) -> [Arc<dyn Ledger>; 2] {
         let one = self.open().await;
-        let other = if self.redis.is_some() {
-            self.open().await
-        } else {
-            Arc::clone(&one)
+        let other = match self.url {
+            LedgerUrl::Redis(_) => self.open().await,
+            LedgerUrl::Sqlite(_) => Arc::clone(&one),
         };
         [one, other]
     }
+}
+
+/// Opens the Redis ledger at this URL with settings of its own.
+async fn open_at(url: &str, change: impl FnOnce(&mut Settings)) -> Arc<dyn Ledger> {
+    Backend::at(url, None).open_with(change).await
+}
+
+/// Opens the Redis ledger at this URL, where a call that fails does so in this time.
+async fn open_hasty(url: &str, timeout: Duration) -> Arc<dyn Ledger> {
+    open_at(url, |settings| settings.timeout = timeout).await
 }
 
 async fn record_one(ledger: &Arc<dyn Ledger>, draft: &Draft) -> Recorded {
@@ -172,6 +241,7 @@ every_ledger! {
     one_event_delivered_at_once_in_many_places_is_one_signal
     bytes_are_kept_as_they_are
     a_probe_says_what_the_settings_mean
+    a_ledger_that_can_record_is_ready
 }
 
 async fn a_new_event_becomes_the_signal_that_is_published(backend: Backend) {
@@ -419,6 +489,12 @@ async fn a_probe_says_what_the_settings_mean(backend: Backend) {
         "{found:?}"
     );
     assert!(found.iter().all(|line| !line.contains('\n')), "{found:?}");
+}
+
+async fn a_ledger_that_can_record_is_ready(backend: Backend) {
+    let ledger = backend.open().await;
+    ledger.ready().await.unwrap();
+    assert_eq!(ledger.backlog().await.unwrap(), backlog(0, 0));
 }
 
 /// Writes an error and its causes out, as a log would.

@@ -5,6 +5,7 @@ mod deliveries;
 mod ends;
 mod once;
 mod outages;
+mod readiness;
 mod secrets;
 mod spool;
 mod worker;
@@ -111,6 +112,8 @@ async fn ledger_in(redis: &Redis) -> Arc<dyn Ledger> {
         retention: Duration::from_hours(1),
         lease: Duration::from_secs(10),
         timeout: DEADLINE,
+        durability: ledger::Durability::Memory,
+        access: ledger::redis::Access::default(),
     };
     ledger::open(&settings).await.unwrap()
 }

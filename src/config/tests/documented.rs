@@ -22,6 +22,7 @@ fn an_empty_file_loads_with_the_documented_defaults() {
         }
     );
     assert!(matches!(&config.ledger.url, LedgerUrl::Sqlite(p) if p == Path::new("hookgate.db")));
+    assert_eq!(config.ledger.durability, crate::ledger::Durability::Memory);
     assert_eq!(config.ledger.retention, day * 30);
     assert_eq!(
         (config.dedupe_window, config.replay_window),
@@ -102,7 +103,14 @@ fn every_key_has_its_row_in_the_reference() {
         .lines()
         .filter_map(|line| Some(line.split_once(" = ")?.0));
     // A file that has to be there, and what goes with another state: not in the full configuration.
-    for key in full.chain(["ca_file", "setup_file"]) {
+    let elsewhere = [
+        "ca_file",
+        "setup_file",
+        "client_cert_file",
+        "client_key_file",
+        "sentinel_password",
+    ];
+    for key in full.chain(elsewhere) {
         let quoted = format!("`{key}`");
         let first_cell = |row: &&str| {
             row.split('|')

@@ -1,4 +1,4 @@
-//! The connection to Redis: one, shared by all callers, and made anew when it is lost.
+//! A connection to Redis: one, shared by all callers, and made anew when it is lost.
 //!
 //! No task and no queue of its own. Whoever finds the connection gone makes it again, and whoever comes
 //! meanwhile waits for that; between failed attempts there is a growing, jittered pause in which
@@ -9,104 +9,144 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, Script,
-    ServerErrorKind,
-};
+use redis::{AsyncConnectionConfig, Cmd, RedisError, Script, ServerErrorKind, Value};
+use tokio::time::timeout_at;
 
+use super::rounds::Rounds;
+use super::trouble::Trouble;
+use super::way::{self, Node, Way};
 use crate::clock;
-use crate::ledger::{Address, LedgerError};
 
-/// How many requests may be under way at once; more wait, no longer than one call may take.
-const MAX_IN_FLIGHT: usize = 1024;
 /// The first and the longest pause between attempts to connect, before jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-type Pauses = <ExponentialBuilder as BackoffBuilder>::Backoff;
+pub(super) type Pauses = <ExponentialBuilder as BackoffBuilder>::Backoff;
 
 /// A connection that mends itself.
 pub(super) struct Link {
-    client: Client,
+    way: Way,
     config: AsyncConnectionConfig,
     timeout: Duration,
-    scripts: Vec<Script>,
+    scripts: Arc<[Script]>,
     line: Mutex<Line>,
     /// Held by the one caller who connects.
     connecting: tokio::sync::Mutex<()>,
+    pub(super) rounds: Rounds,
+}
+
+/// The answers to some commands, one for each, and the connection that they came by.
+pub(super) struct Answers {
+    pub(super) results: Vec<Result<Value, Trouble>>,
+    /// No connection has number 0.
+    pub(super) number: u64,
 }
 
 struct Line {
     connection: Option<MultiplexedConnection>,
     /// Which connection this is, so that a late failure of an old one does not end a new one.
     number: u64,
+    /// Which server it leads to, where that can change.
+    node: Option<Node>,
     since: Instant,
     /// The last one broke soon after it was made.
     broke_early: bool,
     pauses: Pauses,
     not_before: Option<Instant>,
-    cause: Arc<RedisError>,
+    cause: Trouble,
 }
 
 impl Link {
-    /// Reads the address; connects on first use. Scripts that Redis does not know are loaded when
-    /// they are needed.
-    pub(super) fn new(
-        address: &Address,
-        timeout: Duration,
-        scripts: Vec<Script>,
-    ) -> Result<Self, LedgerError> {
-        // The client's own error may quote the URL, so only its kind is told.
-        let client = Client::open(address.expose()).map_err(|error| LedgerError::Unavailable {
-            what: format!("{address} is not a usable address ({})", error.category()),
-            source: None,
-        })?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(timeout))
-            .set_response_timeout(Some(timeout))
-            .set_pipeline_buffer_size(MAX_IN_FLIGHT)
-            .set_concurrency_limit(MAX_IN_FLIGHT);
+    /// Connects on first use. Scripts that Redis does not know are loaded when they are needed.
+    pub(super) fn new(way: Way, timeout: Duration, scripts: Arc<[Script]>) -> Self {
         let line = Line {
             connection: None,
             number: 0,
+            node: None,
             since: clock::instant(),
             broke_early: false,
             pauses: pauses(),
             not_before: None,
-            cause: Arc::new((ErrorKind::Io, "not connected").into()),
+            cause: Trouble::Gone,
         };
-        let connecting = tokio::sync::Mutex::default();
-        Ok(Self {
-            client,
-            config,
+        Self {
+            way,
+            config: way::config(timeout),
             timeout,
             scripts,
             line: Mutex::new(line),
-            connecting,
-        })
+            connecting: tokio::sync::Mutex::default(),
+            rounds: Rounds::default(),
+        }
     }
 
-    /// Sends commands in one round trip and returns their answers, or fails within the timeout.
+    /// Sends commands in one round trip and returns their answers. Where `asking`, the node is told
+    /// each time that its slot is on the way to it.
     ///
     /// Commands may be carried out although the answer is lost, and are sent a second time where the
     /// connection broke: they must be safe to repeat.
-    pub(super) async fn ask<T: FromRedisValue>(
-        &self,
-        what: &str,
-        commands: &Pipeline,
-    ) -> Result<T, LedgerError> {
-        let mut used = None;
-        let asked = tokio::time::timeout(self.timeout, self.ask_twice(commands, &mut used)).await;
-        match asked {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(LedgerError::unavailable(what, first(&error))),
-            Err(late) => {
-                // A peer that is silent may be gone for good without TCP noticing.
-                used.inspect(|number| self.lose(*number, &silence()));
-                let what = format!("{what}: no answer within {:?}", self.timeout);
-                Err(LedgerError::unavailable(what, late))
-            }
+    pub(super) async fn ask(&self, commands: &[&Cmd], asking: bool, deadline: Instant) -> Answers {
+        let (mut results, mut used) = (vec![Err(self.silence()); commands.len()], None);
+        let begun = clock::instant();
+        let asked = self.ask_twice(commands, asking, deadline, &mut results, &mut used);
+        let late = timeout_at(deadline.into(), asked).await.is_err();
+        // A peer that is silent may be gone for good without TCP noticing. One that was asked late,
+        // after another had sent the caller on, is not to blame.
+        if late && begun.elapsed() > self.timeout / 2 {
+            used.inspect(|number| self.lose(*number, &self.silence()));
         }
+        Answers {
+            results,
+            number: used.unwrap_or_default(),
+        }
+    }
+
+    /// Sends commands by connection `number` alone, in one round trip.
+    pub(super) async fn ask_by(
+        &self,
+        number: u64,
+        commands: &[&Cmd],
+        deadline: Instant,
+    ) -> Result<Vec<Result<Value, Trouble>>, Trouble> {
+        let open = self.line().open();
+        let Some((mut connection, _)) = open.filter(|(_, open)| *open == number) else {
+            return Err(Trouble::Gone);
+        };
+        let sent = self.send(commands, false, &mut connection);
+        let results = timeout_at(deadline.into(), sent)
+            .await
+            .map_err(|_| self.silence())?;
+        self.lose_broken(number, &results);
+        Ok(results)
+    }
+
+    /// Lets go of the connection if it leads to a master that the sentinels have replaced: one that
+    /// was cut off from them goes on as if it still were one, and what it records is lost.
+    pub(super) async fn follow(&self, deadline: Instant) {
+        let Way::Sentinels(sentinels) = &self.way else {
+            return;
+        };
+        let (number, node) = {
+            let line = self.line();
+            (line.number, line.node.clone())
+        };
+        let Some(node) = node else { return };
+        if sentinels.have_moved_on(&node, &self.config, deadline).await {
+            self.lose(number, &Trouble::Gone);
+        }
+    }
+
+    /// Says what the sentinels tell, where there are any.
+    pub(super) async fn findings(&self, deadline: Instant) -> Vec<String> {
+        match &self.way {
+            Way::Server(_) => Vec::new(),
+            Way::Sentinels(sentinels) => sentinels.findings(&self.config, deadline).await,
+        }
+    }
+
+    /// Tells whether there is a connection.
+    pub(super) fn is_open(&self) -> bool {
+        self.line().connection.is_some()
     }
 
     /// Lets go of the connection.
@@ -114,54 +154,79 @@ impl Link {
         self.line().connection = None;
     }
 
-    async fn ask_twice<T: FromRedisValue>(
-        &self,
-        commands: &Pipeline,
-        used: &mut Option<u64>,
-    ) -> Result<T, Arc<RedisError>> {
-        match self.ask_once(commands, used).await {
-            Err(error) if used.is_some() && breaks_connection(&error) => {
-                self.ask_once(commands, used).await
-            }
-            answer => answer,
-        }
+    pub(super) fn silence(&self) -> Trouble {
+        Trouble::Silent(self.timeout)
     }
 
-    async fn ask_once<T: FromRedisValue>(
+    async fn ask_twice(
         &self,
-        commands: &Pipeline,
+        commands: &[&Cmd],
+        asking: bool,
+        deadline: Instant,
+        results: &mut [Result<Value, Trouble>],
         used: &mut Option<u64>,
-    ) -> Result<T, Arc<RedisError>> {
-        *used = None;
-        let (mut connection, number) = self.connection().await?;
-        *used = Some(number);
-        let answer = self.send(commands, &mut connection).await.map_err(Arc::new);
-        if let Err(error) = &answer
-            && (breaks_connection(error) || error.is_timeout())
-        {
-            self.lose(number, error);
-        }
-        answer
-    }
-
-    async fn send<T: FromRedisValue>(
-        &self,
-        commands: &Pipeline,
-        connection: &mut MultiplexedConnection,
-    ) -> Result<T, RedisError> {
-        let answer = commands.query_async(connection).await;
-        match answer {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                for script in &self.scripts {
-                    script.load_async(connection).await?;
+    ) {
+        let mut left: Vec<usize> = (0..commands.len()).collect();
+        for _ in 0..2 {
+            *used = None;
+            let (mut connection, number) = match self.connection(deadline).await {
+                Ok(open) => open,
+                Err(trouble) => {
+                    left.iter().for_each(|&n| results[n] = Err(trouble.clone()));
+                    return;
                 }
-                commands.query_async(connection).await
+            };
+            *used = Some(number);
+            let sent: Vec<_> = left.iter().map(|&n| commands[n]).collect();
+            let answers = self.send(&sent, asking, &mut connection).await;
+            self.lose_broken(number, &answers);
+            for (&n, answer) in left.iter().zip(answers) {
+                results[n] = answer;
             }
-            answer => answer,
+            left.retain(|&n| results[n].as_ref().is_err_and(Trouble::breaks_connection));
+            if left.is_empty() {
+                return;
+            }
         }
     }
 
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64), Arc<RedisError>> {
+    /// Sends commands once; those whose script Redis does not know a second time, with the scripts.
+    async fn send(
+        &self,
+        commands: &[&Cmd],
+        asking: bool,
+        connection: &mut MultiplexedConnection,
+    ) -> Vec<Result<Value, Trouble>> {
+        let mut results = send(commands, asking, connection).await;
+        let no_script = |result: &Result<_, Trouble>| {
+            result
+                .as_ref()
+                .is_err_and(|trouble| trouble.is(ServerErrorKind::NoScript))
+        };
+        let again: Vec<usize> = (0..results.len())
+            .filter(|&n| no_script(&results[n]))
+            .collect();
+        if again.is_empty() {
+            return results;
+        }
+        for script in &*self.scripts {
+            if let Err(error) = script.load_async(connection).await {
+                let trouble = Trouble::from(error);
+                again
+                    .iter()
+                    .for_each(|&n| results[n] = Err(trouble.clone()));
+                return results;
+            }
+        }
+        let sent: Vec<_> = again.iter().map(|&n| commands[n]).collect();
+        let answers = send(&sent, asking, connection).await;
+        for (n, answer) in again.into_iter().zip(answers) {
+            results[n] = answer;
+        }
+        results
+    }
+
+    async fn connection(&self, deadline: Instant) -> Result<(MultiplexedConnection, u64), Trouble> {
         if let Some(open) = self.line().open() {
             return Ok(open);
         }
@@ -173,27 +238,37 @@ impl Link {
         // Noted before trying, so that a caller who gives up half-way does not let the next one
         // run into the same wall at once.
         self.line().pause();
-        let connected = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.config);
-        let connected = connected.await.map_err(Arc::new);
+        let connected = self.way.connect(&self.config, deadline).await;
         let mut line = self.line();
         match connected {
-            Ok(connection) => Ok(line.connected(connection)),
-            Err(error) => {
-                line.cause = Arc::clone(&error);
-                Err(error)
+            Ok((connection, node)) => {
+                line.node = node;
+                Ok(line.connected(connection))
+            }
+            Err(trouble) => {
+                line.cause = trouble.clone();
+                Err(trouble)
             }
         }
     }
 
+    /// Lets go of connection `number` where an answer says that it is of no more use.
+    fn lose_broken(&self, number: u64, results: &[Result<Value, Trouble>]) {
+        let of_no_use = |trouble: &&Trouble| trouble.breaks_connection() || trouble.is_timeout();
+        let broken = results
+            .iter()
+            .filter_map(|result| result.as_ref().err())
+            .find(of_no_use);
+        broken.inspect(|trouble| self.lose(number, trouble));
+    }
+
     /// Notes that connection `number` is of no more use.
-    fn lose(&self, number: u64, cause: &Arc<RedisError>) {
+    fn lose(&self, number: u64, cause: &Trouble) {
         let mut line = self.line();
         if line.number != number || line.connection.take().is_none() {
             return;
         }
-        line.cause = Arc::clone(cause);
+        line.cause = cause.clone();
         if clock::instant().duration_since(line.since) > LONGEST_PAUSE {
             line.pauses = pauses();
             line.broke_early = false;
@@ -215,10 +290,10 @@ impl Line {
     }
 
     /// Returns the connection, nothing where it may be made now, or why the last one failed.
-    fn up(&self) -> Result<Option<(MultiplexedConnection, u64)>, Arc<RedisError>> {
+    fn up(&self) -> Result<Option<(MultiplexedConnection, u64)>, Trouble> {
         match (self.open(), self.not_before) {
             (Some(open), _) => Ok(Some(open)),
-            (None, Some(moment)) if clock::instant() < moment => Err(Arc::clone(&self.cause)),
+            (None, Some(moment)) if clock::instant() < moment => Err(self.cause.clone()),
             (None, _) => Ok(None),
         }
     }
@@ -237,29 +312,33 @@ impl Line {
     }
 }
 
-/// Tells whether an error means that another connection may do better: this one is broken, or it
-/// leads to a server that was demoted.
-fn breaks_connection(error: &RedisError) -> bool {
-    error.is_unrecoverable_error()
-        || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
-        || error.kind() == ErrorKind::Server(ServerErrorKind::MasterDown)
-}
-
-/// Returns the first error where every command of a pipeline has its own: most often they are the
-/// same, and as many as there are shards.
-fn first(error: &RedisError) -> RedisError {
-    let errors = error.clone().into_server_errors();
-    match errors.as_deref() {
-        Some([(_, first), ..]) => first.clone().into(),
-        _ => error.clone(),
+/// Sends commands and returns an answer for each.
+async fn send(
+    commands: &[&Cmd],
+    asking: bool,
+    connection: &mut MultiplexedConnection,
+) -> Vec<Result<Value, Trouble>> {
+    // A record may be large, and a pipeline would copy it.
+    if let ([command], false) = (commands, asking) {
+        return vec![command.query_async(connection).await.map_err(Trouble::from)];
+    }
+    let mut pipeline = redis::Pipeline::with_capacity(commands.len() * 2);
+    pipeline.ignore_errors();
+    for command in commands {
+        if asking {
+            pipeline.cmd("ASKING").ignore();
+        }
+        pipeline.add_command((*command).clone());
+    }
+    let answers: Result<Vec<Result<Value, RedisError>>, _> = pipeline.query_async(connection).await;
+    match answers {
+        Ok(answers) => answers.into_iter().map(|answer| Ok(answer?)).collect(),
+        Err(error) => vec![Err(error.into()); commands.len()],
     }
 }
 
-fn silence() -> Arc<RedisError> {
-    Arc::new((ErrorKind::Io, "no answer in time").into())
-}
-
-fn pauses() -> Pauses {
+/// The pauses between attempts, growing and jittered.
+pub(super) fn pauses() -> Pauses {
     ExponentialBuilder::new()
         .with_min_delay(FIRST_PAUSE)
         .with_max_delay(LONGEST_PAUSE)

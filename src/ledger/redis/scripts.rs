@@ -1,5 +1,7 @@
 //! Keys and scripts: how drafts are laid out for Lua, and how its answers are read.
 
+use std::sync::Arc;
+
 use redis::{Cmd, Script, ToRedisArgs};
 use sha2::{Digest, Sha256};
 
@@ -42,7 +44,7 @@ impl Scripts {
     }
 
     /// Returns every script, for loading.
-    pub(super) fn all(&self) -> Vec<Script> {
+    pub(super) fn all(&self) -> Arc<[Script]> {
         let all = [
             &self.record,
             &self.lease,
@@ -100,6 +102,13 @@ impl Scripts {
         command
     }
 
+    /// Writes something small that is soon gone, as a full or read-only server does not let it.
+    pub(super) fn touch(shard: Shard) -> Cmd {
+        let mut command = redis::cmd("SET");
+        command.arg(shard.key("probe")).arg("").arg("PX").arg(1000);
+        command
+    }
+
     /// Trims the log of a shard to `retention` before `now_ms`.
     pub(super) fn trim(&self, shard: Shard, now_ms: i64) -> Cmd {
         let start = (now_ms - self.retention_ms).max(0);
@@ -129,6 +138,11 @@ impl Shard {
     pub(super) fn of(attributes: &Attributes) -> Self {
         let source = signal::source(&attributes.tenant, &attributes.endpoint);
         Self(Sha256::digest(source.as_bytes())[0] % SHARDS)
+    }
+
+    /// Returns the hash tag of its keys.
+    pub(super) fn tag(self) -> String {
+        format!("hookgate:{}", self.0)
     }
 
     pub(super) fn key(self, name: &str) -> String {

@@ -40,7 +40,7 @@ provider = "github"
 
 const BAD_ANSWER: &str = "hookgate: the configuration cannot be used
 bad.toml:4:14: `public_url` must be of the form https://HOST[:PORT][/PREFIX]
-bad.toml:7:7: `url` cannot be used: no `scheme://` at its beginning; use sqlite:PATH, redis://HOST:PORT or rediss://HOST:PORT
+bad.toml:7:7: `url` cannot be used: no `scheme://` at its beginning; use sqlite:PATH, redis://HOST:PORT, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE, each with rediss for TLS
 bad.toml:12:12: there is no provider `strip`; did you mean `stripe`?
 bad.toml:13:1: unknown key `secrests` in [[endpoint]]; did you mean `secrets`?
 bad.toml:14:12: `secrets` names the environment variable HOOKGATE_TEST_NOT_SET, which is not set; \

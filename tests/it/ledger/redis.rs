@@ -1,9 +1,10 @@
-//! What is special to the Redis ledger: its server fails, fills up, restarts or is a cluster.
+//! What is special to the Redis ledger: its server fails, fills up, restarts or is no master.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookgate::ledger::{self, Ledger, LedgerError, LedgerUrl, Recorded, Settings};
+use hookgate::ledger::redis::Access;
+use hookgate::ledger::{self, Durability, Ledger, LedgerError, LedgerUrl, Recorded, Settings};
 use hookgate::telemetry::explain;
 
 use super::drafts::{by_content, by_id, without_id};
@@ -26,6 +27,8 @@ async fn try_open(url: &str, timeout: Duration) -> Result<Arc<dyn Ledger>, Ledge
         retention: HOUR,
         lease: HOUR,
         timeout,
+        durability: Durability::Memory,
+        access: Access::default(),
     })
     .await?;
     // It connects on first use.
@@ -274,6 +277,8 @@ async fn the_log_names_signals_in_order_and_is_trimmed_with_time() {
         retention: Duration::ZERO,
         lease: HOUR,
         timeout: DEADLINE,
+        durability: Durability::Memory,
+        access: Access::default(),
     };
     let ledger = ledger::open(&settings).await.unwrap();
     let signal = record_new(&ledger, &by_id("a", "first", "")).await;

@@ -49,6 +49,8 @@ impl Replica {
             retention: HOUR,
             lease: HOUR,
             timeout: self.timeout,
+            durability: ledger::Durability::Memory,
+            access: ledger::redis::Access::default(),
         }
     }
 

@@ -18,6 +18,8 @@ async fn try_open(path: &Path) -> Result<Arc<dyn Ledger>, LedgerError> {
         retention: HOUR,
         lease: HOUR,
         timeout: DEADLINE,
+        durability: ledger::Durability::Memory,
+        access: ledger::redis::Access::default(),
     })
     .await
 }

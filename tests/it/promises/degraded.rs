@@ -117,16 +117,18 @@ async fn a_redis_that_turns_connections_away_is_neither_hammered_nor_logged_abou
 }
 
 #[tokio::test]
-async fn a_redis_that_is_full_refuses_deliveries_and_stays_in_service() {
+async fn a_redis_that_is_full_refuses_deliveries_and_is_not_ready() {
     let redis = Redis::start();
     let gateway = on_redis(&redis.url()).await;
     redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     refuses_quietly(&gateway, "full").await;
     let line = gateway.logged("delivery").pop().unwrap();
     assert!(line["detail"].as_str().unwrap().contains("OOM"), "{line}");
-    assert_eq!(gateway.metric(LEDGER_READY).await, 1);
-    assert_eq!(gateway.ask("/readyz").await.0, 200);
+    let report = gateway.until_ready(false).await;
+    assert!(report.contains("OOM"), "{report}");
+    gateway.until_metric(LEDGER_READY, 0).await;
     redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    gateway.until_ready(true).await;
     ends_with_every_delivery_told(gateway).await;
 }
 

@@ -1,21 +1,29 @@
-//! A private Redis server: a real one, on a free port, in a directory of its own.
+//! Private Redis servers: real ones, each on a free port, in a directory of its own. Several of them
+//! make a cluster or have sentinels: see [`groups`].
 //!
-//! It ends with the value that started it, and with the test process, however that ends: a shell holds
+//! A server ends with the value that started it, and with the test process, however that ends: a shell holds
 //! the server and kills it when the pipe from the test is closed.
+
+mod certificates;
+mod groups;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hookgate::clock;
 use tempfile::TempDir;
 
+pub(crate) use self::certificates::Certificates;
+pub(crate) use self::groups::{Cluster, Replicated, SERVICE};
 use super::DEADLINE;
 
-/// Runs `$0 "$@"` until standard input is closed, and prints its process id first.
-const KEEPER: &str =
-    r#""$0" "$@" >/dev/null & pid=$!; echo $pid; cat >/dev/null; kill -9 $pid; wait $pid"#;
+/// Runs `$0 "$@"` until standard input is closed, and prints its process id first. Removes the
+/// directory in `$REMOVE` at the end.
+const KEEPER: &str = r#""$0" "$@" >/dev/null & pid=$!; echo $pid; cat >/dev/null
+kill -9 $pid; wait $pid; test -z "$REMOVE" || rm -rf "$REMOVE""#;
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +37,14 @@ pub(crate) struct Options {
     /// A Redis Cluster of one node that owns every slot: keys of different slots in one command or
     /// script are refused.
     pub(crate) cluster: bool,
+    /// Further settings, as a configuration file has them.
+    pub(crate) settings: Vec<String>,
+    /// It speaks TLS only, and these are its certificate and the authority of its clients.
+    pub(crate) tls: Option<Arc<Certificates>>,
+    /// It is a sentinel, and these are its settings.
+    pub(crate) sentinel: Vec<String>,
+    /// It lasts as long as the test process: its directory is removed after that.
+    pub(crate) shared: bool,
 }
 
 /// A running Redis server. Dropping it ends it.
@@ -47,6 +63,23 @@ impl Redis {
         Self::with(Options::default())
     }
 
+    /// Starts a server that follows `master`, and waits until it has what that one has.
+    pub(crate) fn replica_of(master: &Self, options: Options) -> Self {
+        let mut options = options;
+        let port = master.port();
+        options.settings.push(format!("replicaof 127.0.0.1 {port}"));
+        options
+            .settings
+            .push("repl-diskless-sync-delay 0".to_owned());
+        let replica = Self::with(options);
+        replica.wait("the replica does not follow", |replica| {
+            replica
+                .cli(&["INFO", "replication"])
+                .contains("master_link_status:up")
+        });
+        replica
+    }
+
     /// Starts a server and waits until it answers.
     pub(crate) fn with(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -63,7 +96,7 @@ impl Redis {
             redis.run()
         });
         assert!(started, "redis-server does not start: {}", redis.log());
-        if redis.options.cluster {
+        if redis.options.cluster && !redis.options.settings.iter().any(|one| one == groups::NODE) {
             redis.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
             redis.wait("the cluster is not ready", |redis| {
                 redis.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
@@ -84,7 +117,12 @@ impl Redis {
             .password
             .map(|password| format!(":{password}@"))
             .unwrap_or_default();
-        format!("redis://{user}127.0.0.1:{}", self.port)
+        let scheme = if self.options.tls.is_some() {
+            "rediss"
+        } else {
+            "redis"
+        };
+        format!("{scheme}://{user}127.0.0.1:{}", self.port)
     }
 
     /// Kills the server, as a crash would. Does nothing where it is not running.
@@ -118,7 +156,13 @@ impl Redis {
     /// Runs one command with `redis-cli` and returns what it prints.
     pub(crate) fn cli(&self, command: &[&str]) -> String {
         let mut cli = Command::new("redis-cli");
-        cli.args(["-p", &self.port.to_string()]).args(command);
+        cli.args(["-p", &self.port.to_string()]);
+        if let Some(certificates) = &self.options.tls {
+            cli.args(["--tls", "--cacert"]).arg(certificates.ca());
+            cli.arg("--cert").arg(certificates.client_chain());
+            cli.arg("--key").arg(certificates.client_key());
+        }
+        cli.args(command);
         if let Some(password) = self.options.password {
             cli.env("REDISCLI_AUTH", password);
         }
@@ -126,6 +170,12 @@ impl Redis {
         String::from_utf8_lossy(&output.stdout)
             .trim_end()
             .to_owned()
+    }
+
+    /// Whether it can tell what is on its disk: Redis from 7.2, and Valkey.
+    pub(crate) fn has_waitaof(&self) -> bool {
+        self.cli(&["COMMAND", "INFO", "waitaof"])
+            .contains("waitaof")
     }
 
     /// How many times a command was called since the server started, scripts' own calls included.
@@ -148,6 +198,9 @@ impl Redis {
         keeper
             .args(["-c", KEEPER, "redis-server"])
             .args(self.arguments());
+        if self.options.shared {
+            keeper.env("REMOVE", self.dir.path());
+        }
         let mut keeper = keeper
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -169,33 +222,48 @@ impl Redis {
         !failed
     }
 
+    /// Writes the configuration, and returns what the server is started with.
     fn arguments(&self) -> Vec<String> {
         let dir = self.dir.path().display();
-        let mut text = format!(
-            "--port {} --bind 127.0.0.1 --dir {dir} --logfile {dir}/log",
-            self.port
-        );
-        text += " --pidfile /dev/null --daemonize no";
+        let mut text = format!("bind 127.0.0.1\ndir {dir}\nlogfile {dir}/log\ndaemonize no\n");
+        match &self.options.tls {
+            None => text += &format!("port {}\n", self.port),
+            Some(certificates) => {
+                text += &format!("port 0\ntls-port {}\n", self.port);
+                text += &certificates.settings();
+            }
+        }
+        let file = format!("{dir}/redis.conf");
+        if !self.options.sentinel.is_empty() {
+            text += &self.options.sentinel.join("\n");
+            std::fs::write(&file, text + "\n").unwrap();
+            return vec![file, "--sentinel".to_owned()];
+        }
+        text += "save \"\"\n";
         if self.options.append_only {
-            text += " --appendonly yes --appendfsync always";
+            text += "appendonly yes\nappendfsync always\n";
         }
         if let Some(bytes) = self.options.max_memory {
-            text += &format!(" --maxmemory {bytes} --maxmemory-policy noeviction");
+            text += &format!("maxmemory {bytes}\nmaxmemory-policy noeviction\n");
         }
         if let Some(password) = self.options.password {
-            text += &format!(" --requirepass {password}");
+            text += &format!("requirepass {password}\n");
         }
         if self.options.cluster {
-            text += " --cluster-enabled yes --cluster-config-file nodes.conf";
+            text += "cluster-enabled yes\ncluster-config-file nodes.conf\n";
         }
-        let mut arguments: Vec<_> = text.split(' ').map(str::to_owned).collect();
-        arguments.extend(["--save".to_owned(), String::new()]);
-        arguments
+        for setting in &self.options.settings {
+            text += &format!("{setting}\n");
+        }
+        std::fs::write(&file, text).unwrap();
+        vec![file]
     }
 
     /// Tells whether this run of the server takes connections.
     fn is_ready(&self) -> bool {
-        self.log().contains("Ready to accept connections")
+        // A sentinel says another thing than a server.
+        let log = self.log();
+        log.contains("Ready to accept connections") || log.contains("+monitor master")
     }
 
     /// Tells whether this run of the server could not take its port.
@@ -214,7 +282,8 @@ impl Redis {
         assert!(sent.unwrap().success());
     }
 
-    fn wait(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+    /// Waits until a condition holds.
+    pub(crate) fn wait(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let begun = clock::instant();
         while !done(self) {
             assert!(begun.elapsed() < DEADLINE, "{what}: {}", self.log());
