@@ -17,6 +17,7 @@ mod server;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 
 use std::cell::RefCell;
@@ -37,6 +38,7 @@ pub use pattern::Pattern;
 pub use problems::Problems;
 pub use secret::{Environment, ProcessEnvironment};
 pub use server::{Log, LogFormat, Server};
+pub use tls::{Identity, TlsError, TlsFiles};
 
 use crate::keys;
 use crate::ledger::spool::SpoolSettings;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use self::routing::RoutingKey;
 pub use crate::address::Address;
+use crate::config::TlsFiles;
 use crate::shutdown::Drain;
 use crate::signal::Signal;
 
@@ -62,6 +63,8 @@ pub trait Publisher: Debug + Send + Sync + 'static {
 pub struct Settings {
     /// Which backend, and where.
     pub url: PublisherUrl,
+    /// Whom `amqps` trusts, and as whom it shows itself.
+    pub tls: TlsFiles,
     /// The AMQP exchange.
     pub exchange: String,
     /// The AMQP routing key's template.
@@ -98,6 +101,14 @@ pub enum PublisherUrl {
 }
 
 impl PublisherUrl {
+    /// Tells whether any address is reached through TLS.
+    pub fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Stdout => false,
+            Self::Amqp(addresses) => addresses.iter().any(|one| one.scheme() == "amqps"),
+        }
+    }
+
     /// Reads a publisher's URL. The error says which forms there are, and repeats no password.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text == "stdout:" {

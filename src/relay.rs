@@ -2,30 +2,39 @@
 //!
 //! Runs beside the way of a delivery, in every replica. It takes over signals whose lease has run
 //! out or was given back, because the broker was away, this process was new, or another one died.
+//!
+//! A sweep keeps the same number of signals on their way until nothing is owed any more: the next
+//! are leased while the last are being confirmed, and those confirmed are discharged meanwhile. That
+//! number is a small share of what the publisher has room for, so that what is delivered while a
+//! large backlog drains is not kept waiting behind it.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::outbox::{Desk, Handed, Outbox};
 use crate::shutdown::Drain;
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalId};
 
 /// The longest pause while the ledger fails, before jitter, which at most doubles it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How many batches may be told to the ledger at once.
+const TELLING: usize = 2;
 
 /// How the relay works.
 #[derive(Clone, Debug)]
 pub struct RelaySettings {
     /// How long it waits when there was nothing to do, before jitter, which at most doubles it.
     pub poll: Duration,
-    /// How many signals it takes at once.
+    /// How many signals it leases at once.
     pub batch: usize,
-    /// How many of them it publishes at once.
+    /// How many signals it has on their way at once.
     pub concurrency: usize,
 }
 
@@ -34,7 +43,7 @@ impl Default for RelaySettings {
         Self {
             poll: Duration::from_millis(500),
             batch: 256,
-            concurrency: 64,
+            concurrency: 128,
         }
     }
 }
@@ -59,15 +68,49 @@ struct Relay {
     settings: RelaySettings,
 }
 
-/// What a turn says about the next one.
+/// How a sweep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// There was something to do, and it worked: there may be more.
-    Again,
+enum Swept {
     /// Nothing more to do for now, or not all of it worked.
     Rest,
     /// The ledger failed.
     LedgerFailed,
+}
+
+/// What a sweep knows.
+#[derive(Debug, Default)]
+struct Sweep {
+    /// Something could not be published: nothing more is taken.
+    unavailable: AtomicBool,
+    ledger_failed: AtomicBool,
+    /// What was taken and the ledger was not told of yet. Its lease may run out meanwhile.
+    under_way: Mutex<HashSet<SignalId>>,
+}
+
+impl Sweep {
+    fn is_over(&self) -> bool {
+        self.unavailable.load(Ordering::Relaxed) || self.ledger_failed.load(Ordering::Relaxed)
+    }
+
+    /// Takes what is not under way already.
+    fn take(&self, mut leased: Vec<Signal>) -> Vec<Signal> {
+        let mut under_way = self.under_way();
+        leased.retain(|signal| under_way.insert(signal.signalid));
+        leased
+    }
+
+    fn done(&self, handed: &[(Signal, Handed)]) {
+        let mut under_way = self.under_way();
+        for (signal, _) in handed {
+            under_way.remove(&signal.signalid);
+        }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashSet<SignalId>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Relay {
@@ -75,19 +118,19 @@ impl Relay {
         let mut rests = self.rests();
         let mut pauses = self.pauses();
         while self.until_ready().await {
-            let turn = self.turn().await;
-            if turn != Turn::LedgerFailed {
-                pauses = self.pauses();
-            }
-            let pause = match turn {
-                Turn::Again => Some(Duration::ZERO),
-                Turn::Rest => rests.next(),
-                Turn::LedgerFailed => pauses.next(),
+            let pause = match self.sweep().await {
+                Swept::Rest => {
+                    pauses = self.pauses();
+                    rests.next()
+                }
+                Swept::LedgerFailed => pauses.next(),
             };
             self.rest(pause.unwrap_or(LONGEST_PAUSE)).await;
         }
         // What is owed need not wait for the next process. The drain's deadline bounds this.
-        while *self.ready.borrow() && self.turn().await == Turn::Again {}
+        if *self.ready.borrow() {
+            self.sweep().await;
+        }
     }
 
     /// Waits until publishing is worth trying. False when the drain has begun.
@@ -99,33 +142,57 @@ impl Relay {
         }
     }
 
-    /// Takes what is owed, publishes it and tells the ledger.
-    async fn turn(&self) -> Turn {
-        let taken = self.desk.ledger.unpublished(self.settings.batch).await;
-        let Some(signals) = self.desk.ledger_answered(taken) else {
-            return Turn::LedgerFailed;
-        };
-        // Large signals come in smaller lots, so that less than a batch may not be all.
-        let some = !signals.is_empty();
-        let handed: Vec<(Signal, Handed)> = stream::iter(signals)
-            .map(async |signal| {
-                let handed = self.desk.hand_over(&signal).await;
-                (signal, handed)
-            })
+    /// Takes what is owed, publishes it and tells the ledger, until nothing is left or something fails.
+    async fn sweep(&self) -> Swept {
+        let sweep = Sweep::default();
+        self.owed(&sweep)
+            .map(|signal| self.hand_over(signal, &sweep))
             .buffer_unordered(self.settings.concurrency.max(1))
-            .collect()
+            .ready_chunks(self.settings.batch.max(1))
+            .map(|handed| self.tell(handed, &sweep))
+            .buffer_unordered(TELLING)
+            .collect::<()>()
             .await;
+        match sweep.ledger_failed.into_inner() {
+            true => Swept::LedgerFailed,
+            false => Swept::Rest,
+        }
+    }
+
+    /// Leases what is owed, batch after batch, as fast as it is taken.
+    fn owed(&self, sweep: &Sweep) -> impl Stream<Item = Signal> {
+        let batches = stream::unfold((), async |()| {
+            if sweep.is_over() {
+                return None;
+            }
+            let leased = self.desk.ledger.unpublished(self.settings.batch).await;
+            let leased = self.desk.ledger_answered(leased);
+            if leased.is_none() {
+                sweep.ledger_failed.store(true, Ordering::Relaxed);
+            }
+            // Large signals come in smaller lots: only nothing new means that nothing is left.
+            let taken = leased.map(|leased| sweep.take(leased));
+            let taken = taken.filter(|taken| !taken.is_empty())?;
+            Some((stream::iter(taken), ()))
+        });
+        batches.flatten()
+    }
+
+    async fn hand_over(&self, signal: Signal, sweep: &Sweep) -> (Signal, Handed) {
+        let handed = self.desk.hand_over(&signal).await;
+        if handed == Handed::Unavailable {
+            sweep.unavailable.store(true, Ordering::Relaxed);
+        }
+        (signal, handed)
+    }
+
+    async fn tell(&self, handed: Vec<(Signal, Handed)>, sweep: &Sweep) {
         let confirmed = with(&handed, Handed::Confirmed);
         let unavailable = with(&handed, Handed::Unavailable);
-        let worked = unavailable.is_empty();
         if !self.discharge(&confirmed).await || !self.give_back(&unavailable).await {
-            return Turn::LedgerFailed;
+            sweep.ledger_failed.store(true, Ordering::Relaxed);
         }
-        if some && worked {
-            Turn::Again
-        } else {
-            Turn::Rest
-        }
+        sweep.done(&handed);
     }
 
     async fn discharge(&self, confirmed: &[Signal]) -> bool {

@@ -5,17 +5,11 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use std::path::Path;
-
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
-
-use super::problems::with_causes;
-use super::reader::{Section, Text};
+use super::Secrets;
+use super::reader::Section;
 use super::secret::is_reference;
-use super::{Secrets, read_file};
-use crate::keys;
-use crate::ledger::redis::{Access, ClientCertificate};
+use super::tls::TlsFiles;
+use crate::ledger::redis::{Access, Place};
 use crate::ledger::spool::{MAX_SPOOL_BYTES, SpoolSettings};
 use crate::ledger::{self, Durability, LedgerUrl};
 use crate::outbox::Ack;
@@ -123,66 +117,22 @@ fn access(section: &mut Section<'_>, secrets: &Secrets<'_>, url: &LedgerUrl) -> 
         LedgerUrl::Redis(place) => Some(place),
         LedgerUrl::Sqlite(_) => None,
     };
-    let tls = redis.is_some_and(|place| place.is_tls());
-    let certificate = section.has("client_cert_file");
-    if certificate != section.has("client_key_file") {
-        let given = if certificate {
-            "client_cert_file"
-        } else {
-            "client_key_file"
-        };
-        let message = "`client_cert_file` and `client_key_file` go together";
-        section.report.problem(section.place_of(given), message);
+    let tls = TlsFiles::read(section, secrets.dir);
+    if tls.given() && !redis.is_some_and(Place::is_tls) {
+        let message = "the files for TLS are of no use: the `url` does not begin with `rediss`";
+        section.report.problem(section.place_of("url"), message);
     }
-    for key in ["ca_file", "client_cert_file", "client_key_file"] {
-        if section.has(key) && !tls {
-            let message = format!("`{key}` is for a `url` that begins with rediss");
-            section.report.problem(section.place_of(key), message);
-        }
-    }
-    if section.has("sentinel_password") && !redis.is_some_and(|place| place.has_sentinels()) {
+    if section.has("sentinel_password") && !redis.is_some_and(Place::has_sentinels) {
         let message = "`sentinel_password` is for a `url` with +sentinel";
         section
             .report
             .problem(section.place_of("sentinel_password"), message);
     }
-    let ca = pem(section, "ca_file", secrets.dir, holds_certificates);
-    let chain = pem(section, "client_cert_file", secrets.dir, holds_certificates);
-    let key = pem(section, "client_key_file", secrets.dir, holds_key);
     let password = section.text("sentinel_password");
     Access {
-        ca,
-        certificate: chain.zip(key).map(|(chain, key)| ClientCertificate {
-            chain,
-            key: key.into(),
-        }),
+        tls,
         sentinel_password: password.and_then(|text| secrets.find("sentinel_password", text)),
     }
-}
-
-/// Reads the file that a key names, and makes sure that it holds what it should.
-fn pem(
-    section: &mut Section<'_>,
-    key: &'static str,
-    dir: &Path,
-    check: fn(&str) -> Result<(), String>,
-) -> Option<String> {
-    let Text { text, at } = section.text(key)?;
-    let read = read_file(&dir.join(text)).and_then(|pem| check(&pem).map(|()| pem));
-    read.map_err(|why| section.report.problem(at, format!("`{key}`: {why}")))
-        .ok()
-}
-
-fn holds_certificates(pem: &str) -> Result<(), String> {
-    let certificates = keys::certificates(pem.as_bytes());
-    certificates.map(drop).map_err(|error| with_causes(&error))
-}
-
-fn holds_key(pem: &str) -> Result<(), String> {
-    // What is wrong with it is not told further: it is a secret.
-    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes());
-    key.map(drop)
-        .map_err(|_| "no private key in PEM can be read".to_owned())
 }
 
 impl Publishing {
@@ -190,8 +140,14 @@ impl Publishing {
         let acks = [("confirmed", Ack::Confirmed), ("recorded", Ack::Recorded)];
         let url = url(&mut section, secrets, PublisherUrl::parse).unwrap_or(PublisherUrl::Stdout);
         let (lease, confirm_timeout) = patience(&mut section);
+        let tls = TlsFiles::read(&mut section, secrets.dir);
+        if tls.given() && !url.is_encrypted() {
+            let message = "the files for TLS are of no use: no URL begins with `amqps:`";
+            section.report.warning(section.place_of("url"), message);
+        }
         let settings = publisher::Settings {
             url,
+            tls,
             exchange: section
                 .parsed("exchange", broker_name)
                 .unwrap_or_else(|| "signals".into()),

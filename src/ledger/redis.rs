@@ -37,7 +37,7 @@ use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, RedisError};
 use tracing::error;
 
-pub use self::place::{Access, ClientCertificate, FORMS, MAX_HOSTS, Place};
+pub use self::place::{Access, FORMS, MAX_HOSTS, Place};
 
 use self::reach::{Answer, Reach};
 use self::scripts::{Scripts, Settled, Shard, recorded};

@@ -1,13 +1,17 @@
 //! Publishes over AMQP 0-9-1 with publisher confirms.
 //!
-//! Three parts: `keeper` is the one task that connects, watches and connects again; `session` is
-//! one connection and what is published on it; this file hands signals to the session that the
-//! keeper shows, and fails at once where it shows none. Lapin's own recovery is not used: it knows
+//! `keeper` is the one task that connects, watches and connects again; `session` is one connection and
+//! what is published on it, most of it through a `pipe`, a channel with many messages in flight whose
+//! `verdicts` are pure logic; this file hands signals to the session that the keeper shows, and
+//! fails at once where it shows none. Lapin's own recovery is not used: it knows
 //! one address and keeps publishes waiting, where failing fast leaves them to the ledger.
 
 mod keeper;
+mod pipe;
 mod session;
 mod socket;
+mod topology;
+mod verdicts;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,15 +19,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::BasicProperties;
+use lapin::tcp::RustlsConnector;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use tokio::sync::watch;
 
-use self::keeper::Keeper;
+use self::keeper::{Keeper, Target};
 use self::session::{Message, Session};
 use super::routing::RoutingKey;
 use super::{PublishError, Publisher, Settings};
 use crate::address::Address;
+use crate::config::TlsFiles;
 use crate::shutdown::Drain;
 use crate::signal::{MEDIA_TYPE, Signal};
 
@@ -62,8 +68,14 @@ impl Amqp {
         let queue = queue
             .map(|name| exact(name, "the queue's name"))
             .transpose()?;
+        let target = Target {
+            exchange: exchange.clone(),
+            queue,
+            tls: encryption(&brokers, &settings.tls)?,
+            confirm_timeout: settings.confirm_timeout,
+        };
         let board = Arc::new(Board::default());
-        let keeper = Keeper::new(brokers, exchange.clone(), queue, Arc::clone(&board), drain);
+        let keeper = Keeper::new(brokers, target, Arc::clone(&board), drain);
         drain.spawn(keeper.keep());
         Ok(Self {
             board,
@@ -81,12 +93,13 @@ impl Amqp {
         }
     }
 
-    fn message<'a>(&self, signal: &'a Signal) -> Message<'a> {
+    fn message(&self, signal: &Signal) -> Message {
         Message {
+            id: signal.signalid,
             exchange: self.exchange.clone(),
             routing_key: short(&self.routing_key.of(&signal.attributes)),
             properties: properties(signal),
-            body: &signal.envelope,
+            body: signal.envelope.clone(),
         }
     }
 }
@@ -201,6 +214,25 @@ impl Broker {
             uri,
         })
     }
+}
+
+/// Prepares TLS where an address asks for it. Lapin's own settings could only add to the public
+/// authorities, and `ca_file` replaces them.
+fn encryption(
+    brokers: &[Broker],
+    files: &TlsFiles,
+) -> Result<Option<RustlsConnector>, PublishError> {
+    let mut schemes = brokers.iter().map(|broker| &broker.uri.scheme);
+    if !schemes.any(|scheme| *scheme == AMQPScheme::AMQPS) {
+        return Ok(None);
+    }
+    let config = files
+        .client_config()
+        .map_err(|error| PublishError::Unavailable {
+            what: "TLS cannot be prepared".to_owned(),
+            source: Some(Box::new(error)),
+        })?;
+    Ok(Some(config.into()))
 }
 
 fn properties(signal: &Signal) -> BasicProperties {

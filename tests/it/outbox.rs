@@ -2,13 +2,15 @@
 //!
 //! Against a real broker behind a proxy that can break, and a ledger in memory.
 
+mod relay;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hookgate::outbox::{Ack, Outbox, OutboxSettings, Publication};
 use hookgate::publisher::{Publisher, open};
-use hookgate::relay::{self, RelaySettings};
+use hookgate::relay::RelaySettings;
 use hookgate::shutdown::Drain;
 use hookgate::signal::{Signal, SignalId};
 use lapin::types::{AMQPValue, FieldTable, LongString};
@@ -42,7 +44,8 @@ impl Office {
         let proxy = Proxy::to(broker.port()).await;
         let drain = Drain::new();
         let address = vhost.address_at(proxy.port());
-        let publisher = open(&to(vec![address]), &drain).await.unwrap();
+        // The publisher outlives the work that needs it, so its tasks are of another drain.
+        let publisher = open(&to(vec![address]), &Drain::new()).await.unwrap();
         until_ready(&publisher, true).await;
         let ledger = Arc::new(MemoryLedger::new(lease));
         let outbox = Outbox::new(
@@ -76,7 +79,7 @@ impl Office {
 
     fn start_relay(&self) {
         let poll = Duration::from_millis(20);
-        relay::start(
+        hookgate::relay::start(
             &self.outbox,
             &self.drain,
             RelaySettings {
@@ -316,6 +319,39 @@ async fn a_signal_that_a_full_queue_refuses_keeps_its_lease_and_lets_others_by()
 }
 
 #[tokio::test]
+async fn what_a_full_queue_refused_is_published_as_soon_as_there_is_room() {
+    let office = Office::open(OutboxSettings::default(), Duration::from_millis(50)).await;
+    let mut limits = FieldTable::default();
+    limits.insert("x-max-length".into(), AMQPValue::LongInt(1));
+    limits.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString(LongString::from("reject-publish")),
+    );
+    office.vhost.exchange(EXCHANGE).await;
+    office.vhost.queue("small", EXCHANGE, "#", limits).await;
+    office.start_relay();
+    let signals = signals(20);
+    assert_eq!(
+        office.record_and_publish(&signals).await,
+        Publication::Buffered
+    );
+    until("some are refused", async || {
+        office.count(|counters| &counters.unavailable) > 0
+    })
+    .await;
+
+    // Taking a message makes room for another.
+    let mut inbox = office.vhost.inbox("small").await;
+    let mut missing = ids(&signals);
+    while !missing.is_empty() {
+        let id = received(&mut inbox, 1).await;
+        missing.retain(|missing| *missing != id[0]);
+    }
+    office.until_nothing_is_owed().await;
+    assert_eq!(office.count(|counters| &counters.refused), 0);
+}
+
+#[tokio::test]
 async fn publishing_goes_on_when_the_caller_goes_away() {
     let office = Office::patient().await;
     let mut inbox = office.inbox().await;
@@ -418,7 +454,7 @@ async fn the_relay_makes_a_last_pass_when_the_drain_begins() {
         poll: DEADLINE,
         ..RelaySettings::default()
     };
-    relay::start(&office.outbox, &office.drain, settings);
+    hookgate::relay::start(&office.outbox, &office.drain, settings);
     // The drain begins before the relay has had a turn: only its last pass can find this. More than
     // one batch, so that several turns are needed.
     let owed = signals(600);

@@ -1,10 +1,16 @@
 //! The AMQP publisher against real brokers, with lapin as the consumer.
 
+mod failover;
+mod permissions;
+mod pipeline;
+mod tls;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hookgate::config::TlsFiles;
 use hookgate::publisher::routing::RoutingKey;
 use hookgate::publisher::{
     Address, PublishError, Publisher, PublisherUrl, Settings, Topology, open,
@@ -26,6 +32,7 @@ const EXCHANGE: &str = "signals";
 pub(crate) fn settings(addresses: Vec<Address>) -> Settings {
     Settings {
         url: PublisherUrl::Amqp(addresses),
+        tls: TlsFiles::default(),
         exchange: EXCHANGE.to_owned(),
         routing_key: RoutingKey::default(),
         declare: None,
@@ -351,10 +358,11 @@ async fn what_is_in_flight_when_the_drain_begins_is_still_confirmed() {
         .await
         .unwrap();
     until_ready(&publisher, true).await;
-    assert!(drain.finish(DEADLINE).await);
+    drain.begin();
 
     publisher.publish(&signal("stripe", "1")).await.unwrap();
     publisher.close().await;
+    assert!(drain.finish(DEADLINE).await);
     assert!(
         failure(&publisher, &signal("stripe", "2"))
             .await

@@ -3,6 +3,7 @@
 pub(crate) mod gateway;
 pub(crate) mod key_server;
 pub(crate) mod memory_ledger;
+pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod rabbit;

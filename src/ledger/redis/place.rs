@@ -7,6 +7,7 @@ use std::fmt;
 use secrecy::SecretString;
 
 use crate::address::Address;
+use crate::config::TlsFiles;
 
 /// Most hosts of one URL.
 pub const MAX_HOSTS: usize = 32;
@@ -43,21 +44,10 @@ pub(super) enum Shape {
 /// What connections need beside the URL.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// The certificates, in PEM, that are trusted in place of the public ones.
-    pub ca: Option<String>,
-    /// What is shown to servers that ask for a certificate.
-    pub certificate: Option<ClientCertificate>,
+    /// Whom connections trust, and as whom they show themselves.
+    pub tls: TlsFiles,
     /// The password of the sentinels themselves.
     pub sentinel_password: Option<SecretString>,
-}
-
-/// A certificate and its key, both in PEM.
-#[derive(Clone, Debug)]
-pub struct ClientCertificate {
-    /// The certificate, followed by those that lead to its authority.
-    pub chain: String,
-    /// Its private key.
-    pub key: SecretString,
 }
 
 impl Place {

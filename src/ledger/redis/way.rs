@@ -77,16 +77,16 @@ impl Login {
             .expose()
             .into_connection_info()
             .map_err(|error| unusable(&error))?;
-        if address.scheme() != "rediss" || (access.ca.is_none() && access.certificate.is_none()) {
+        if address.scheme() != "rediss" || !access.tls.given() {
             return Ok(Self(info));
         }
         let bytes = |text: &str| text.as_bytes().to_vec();
         let certificates = TlsCertificates {
-            client_tls: access.certificate.as_ref().map(|one| ClientTlsConfig {
+            client_tls: access.tls.identity.as_ref().map(|one| ClientTlsConfig {
                 client_cert: bytes(&one.chain),
                 client_key: bytes(one.key.expose_secret()),
             }),
-            root_cert: access.ca.as_deref().map(bytes),
+            root_cert: access.tls.roots.as_deref().map(bytes),
         };
         let client = Client::build_with_tls(info, certificates).map_err(|error| {
             LedgerError::unavailable("ledger.ca_file or ledger.client_cert_file", error)

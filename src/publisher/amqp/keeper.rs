@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{FutureExt, StreamExt};
+use lapin::tcp::RustlsConnector;
 use lapin::types::ShortString;
 use tracing::{info, warn};
 
@@ -43,11 +44,20 @@ impl Fault {
     }
 }
 
+/// What a session is for, whichever broker it is with.
+pub(super) struct Target {
+    pub(super) exchange: ShortString,
+    /// The queue to declare, with all that belongs to it.
+    pub(super) queue: Option<ShortString>,
+    /// What `amqps` is spoken with.
+    pub(super) tls: Option<RustlsConnector>,
+    pub(super) confirm_timeout: Duration,
+}
+
 /// The task that keeps a session.
 pub(super) struct Keeper {
     brokers: Vec<Broker>,
-    exchange: ShortString,
-    queue: Option<ShortString>,
+    target: Target,
     board: Arc<Board>,
     drain: Drain,
     up: bool,
@@ -64,16 +74,14 @@ enum Held {
 impl Keeper {
     pub(super) fn new(
         brokers: Vec<Broker>,
-        exchange: ShortString,
-        queue: Option<ShortString>,
+        target: Target,
         board: Arc<Board>,
         drain: &Drain,
     ) -> Self {
         let drain = drain.clone();
         Self {
             brokers,
-            exchange,
-            queue,
+            target,
             board,
             drain,
             up: false,
@@ -89,7 +97,7 @@ impl Keeper {
         for broker in brokers.iter().cycle() {
             let session = tokio::select! {
                 () = self.drain.stopping() => return,
-                session = Session::open(broker, &self.exchange, self.queue.as_ref()) => session,
+                session = Session::open(broker, &self.target, &self.drain) => session,
             };
             let since = clock::instant();
             match session {
@@ -153,7 +161,7 @@ impl Keeper {
         self.attempts = 0;
         self.said.clear();
         self.board.show(Link::Up(Arc::clone(session)));
-        info!(broker = %broker.shown, exchange = %self.exchange, "broker ready");
+        info!(broker = %broker.shown, exchange = %self.target.exchange, "broker ready");
     }
 
     fn down(&mut self, broker: &Broker, why: Arc<str>) {

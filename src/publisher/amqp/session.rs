@@ -1,34 +1,39 @@
 //! One connection to a broker, and what is published on it.
 //!
-//! Each channel carries one message at a time. A channel could carry many, but then lapin hands a
-//! returned message to whichever confirm comes next, numbers publishes of several tasks out of
-//! order, and a broker that closes the channel over one message does not say which. With one, an
-//! unroutable or oversized signal is always the one that was sent. Many are in flight at once because
-//! there are many channels.
+//! A few channels carry many messages each ([`super::pipe`]). Where such a channel breaks, the messages
+//! in flight on it are tried again alone: on channels that carry one message at a time, so that an
+//! oversized or forbidden signal is always the one that was sent, and its neighbours go through.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions,
-};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use bytes::Bytes;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind,
-    ExchangeKind,
+    PublisherConfirm,
 };
 use tokio::sync::{Notify, Semaphore};
 
-use super::keeper::Fault;
+use super::keeper::{Fault, Target};
+use super::pipe::{Inlet, Pipe};
 use super::socket::Socket;
+use super::topology::{declare, exists, missing_exchange};
+use super::verdicts::Verdict;
 use super::{Broker, PublishError, short, unavailable};
+use crate::shutdown::Drain;
+use crate::signal::SignalId;
 
 /// Asked of the broker unless the URL says otherwise: a peer is given up after twice this.
 pub(super) const HEARTBEAT_SECONDS: u16 = 10;
 
-/// How many messages may await their confirms at once. Channels are opened as they are needed.
-const CHANNELS: usize = 128;
+/// How many channels carry many messages each. Opened when they are needed.
+const PIPES: usize = 8;
+
+/// How many messages may be tried alone at once. Their channels are opened as they are needed.
+const ALONE: usize = 32;
 
 /// How long reaching a broker may take, the handshake as long again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,26 +41,50 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the broker may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-const NOT_FOUND: u16 = 404;
+pub(super) const NOT_FOUND: u16 = 404;
 const ACCESS_REFUSED: u16 = 403;
 const CONTENT_TOO_LARGE: u16 = 311;
 const PRECONDITION_FAILED: u16 = 406;
 
-/// A signal as AMQP sends it.
-pub(super) struct Message<'a> {
+/// A signal as AMQP sends it. Clones share the body.
+#[derive(Clone)]
+pub(super) struct Message {
+    pub(super) id: SignalId,
     pub(super) exchange: ShortString,
     pub(super) routing_key: ShortString,
     pub(super) properties: BasicProperties,
-    pub(super) body: &'a [u8],
+    pub(super) body: Bytes,
+}
+
+impl Message {
+    /// Sends the message. Its place among others is taken when this is first polled.
+    pub(super) async fn send(self, channel: &Channel) -> lapin::Result<PublisherConfirm> {
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let Self {
+            exchange,
+            routing_key,
+            properties,
+            body,
+            ..
+        } = self;
+        channel
+            .basic_publish(exchange, routing_key, options, &body, properties)
+            .await
+    }
 }
 
 /// A connection whose exchange is known to exist. Dropping it cuts the connection.
 pub(super) struct Session {
-    connection: Connection,
+    connection: Arc<Connection>,
+    pipes: Vec<Inlet>,
+    turn: AtomicUsize,
     idle: Mutex<Vec<Channel>>,
     permits: Semaphore,
     fault: Mutex<Option<Arc<str>>>,
-    suspicion: Notify,
+    suspicion: Arc<Notify>,
     findings: Vec<String>,
     _socket: Socket,
 }
@@ -71,19 +100,22 @@ pub(super) enum Health {
 }
 
 impl Session {
-    /// Connects, declares the topology if `queue` is given, and makes sure that the exchange exists.
+    /// Connects, declares the topology if a queue is to be, and makes sure that the exchange exists.
+    /// Its tasks belong to `drain`, and end when the session is dropped.
     pub(super) async fn open(
         broker: &Broker,
-        exchange: &ShortString,
-        queue: Option<&ShortString>,
+        target: &Target,
+        drain: &Drain,
     ) -> Result<Self, Fault> {
+        let exchange = &target.exchange;
         let failed = |what: &'static str| move |error| Fault::new(what, &error);
-        let (connection, socket) = Socket::connect(&broker.uri, client(), CONNECT_TIMEOUT)
-            .await
-            .map_err(failed("cannot connect"))?;
+        let (connection, socket) =
+            Socket::connect(&broker.uri, target.tls.as_ref(), client(), CONNECT_TIMEOUT)
+                .await
+                .map_err(failed("cannot connect"))?;
         let mut findings = vec![format!("connected to {}", broker.shown)];
         let prepared = async {
-            if let Some(queue) = queue {
+            if let Some(queue) = &target.queue {
                 let channel = connection
                     .create_channel()
                     .await
@@ -109,43 +141,62 @@ impl Session {
             Ok(prepared) => prepared?,
             Err(_) => return Err(Fault::text("the broker does not answer")),
         };
-        let channels = CHANNELS.min(usize::from(connection.configuration().channel_max()));
+        let channels = usize::from(connection.configuration().channel_max());
+        let connection = Arc::new(connection);
+        let suspicion = Arc::new(Notify::new());
+        let mut pipes = Vec::new();
+        // At least as many are left for messages tried alone.
+        for _ in 0..PIPES.min(channels / 2) {
+            let (connection, suspicion) = (Arc::clone(&connection), Arc::clone(&suspicion));
+            let (inlet, pipe) = Pipe::new(connection, target.confirm_timeout, suspicion);
+            drain.spawn(pipe.run());
+            pipes.push(inlet);
+        }
+        let alone = channels.saturating_sub(pipes.len()).clamp(1, ALONE);
         Ok(Self {
             connection,
+            pipes,
+            turn: AtomicUsize::new(0),
             idle: Mutex::new(vec![channel]),
-            permits: Semaphore::new(channels.max(1)),
+            permits: Semaphore::new(alone),
             fault: Mutex::default(),
-            suspicion: Notify::new(),
+            suspicion,
             findings,
             _socket: socket,
         })
     }
 
-    /// Publishes one message and waits for its confirm. A caller that gives up takes the channel
-    /// with it, so that a late confirm or return meets nobody else's message.
-    pub(super) async fn publish(&self, message: Message<'_>) -> Result<(), PublishError> {
+    /// Publishes one message and waits for its confirm.
+    pub(super) async fn publish(&self, message: Message) -> Result<(), PublishError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let verdict = match self.pipes.get(turn % self.pipes.len().max(1)) {
+            Some(pipe) => pipe.publish(message.clone()).await,
+            None => None,
+        };
+        match verdict {
+            Some(verdict) => answer(verdict),
+            None => self.publish_alone(message).await,
+        }
+    }
+
+    /// Publishes one message on a channel that carries no other. A caller that gives up takes the
+    /// channel with it, so that a late confirm or return meets nobody else's message.
+    async fn publish_alone(&self, message: Message) -> Result<(), PublishError> {
         let permit = self.permits.acquire().await;
         let _permit = permit.map_err(|_| unavailable("connection is closed".to_owned()))?;
         let channel = self.channel().await.map_err(|error| self.failed(error))?;
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
-        let Message {
-            exchange,
-            routing_key,
-            properties,
-            body,
-        } = message;
-        let confirm = channel
-            .basic_publish(exchange.clone(), routing_key, options, body, properties)
-            .await
-            .map_err(|error| self.failed_on(&exchange, error))?;
-        let confirmation = confirm
-            .await
-            .map_err(|error| self.failed_on(&exchange, error))?;
+        let exchange = message.exchange.clone();
+        let confirmed = async { message.send(&channel).await?.await }.await;
+        let confirmation = confirmed.map_err(|error| self.failed_on(&exchange, error))?;
         self.idle().push(channel);
-        verdict(confirmation)
+        answer(match confirmation {
+            Confirmation::Ack(None) => Verdict::Confirmed,
+            Confirmation::Ack(Some(back)) => Verdict::Returned(back.reply_text.as_str().into()),
+            Confirmation::Nack(_) => Verdict::Nacked,
+            Confirmation::NotRequested => {
+                return Err(unavailable("the broker confirms nothing".to_owned()));
+            }
+        })
     }
 
     /// Tells how the session is.
@@ -243,7 +294,8 @@ fn client() -> ConnectionProperties {
         .with_client_property(short("version"), env!("CARGO_PKG_VERSION").into())
 }
 
-async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
+/// Opens a channel whose messages are confirmed.
+pub(super) async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
     let channel = connection.create_channel().await?;
     channel
         .confirm_select(ConfirmSelectOptions::default())
@@ -251,81 +303,11 @@ async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-async fn exists(channel: &Channel, exchange: &ShortString) -> lapin::Result<()> {
-    let options = ExchangeDeclareOptions {
-        passive: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    let table = FieldTable::default();
-    channel
-        .exchange_declare(exchange.clone(), ExchangeKind::Topic, options, table)
-        .await
-}
-
-fn missing_exchange(exchange: &ShortString, error: &lapin::Error) -> Fault {
-    match error.kind() {
-        ErrorKind::ProtocolError(protocol) if protocol.get_id() == NOT_FOUND => {
-            Fault::text(&format!("exchange `{exchange}` does not exist"))
-        }
-        _ => Fault::new("cannot look for the exchange", error),
-    }
-}
-
-/// Declares the exchange, a quorum queue bound to all of it, and where that queue's dead letters go.
-async fn declare(
-    channel: &Channel,
-    exchange: &ShortString,
-    queue: &ShortString,
-) -> lapin::Result<()> {
-    let dead_exchange = short(&format!("{exchange}.dlx"));
-    let dead_queue = short(&format!("{queue}.dead"));
-    let durable = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    for (name, kind) in [
-        (exchange, ExchangeKind::Topic),
-        (&dead_exchange, ExchangeKind::Fanout),
-    ] {
-        channel
-            .exchange_declare(name.clone(), kind, durable, FieldTable::default())
-            .await?;
-    }
-    let mut quorum = FieldTable::default();
-    quorum.insert(
-        short("x-queue-type"),
-        AMQPValue::LongString("quorum".into()),
-    );
-    let durable = QueueDeclareOptions {
-        durable: true,
-        ..QueueDeclareOptions::default()
-    };
-    channel
-        .queue_declare(dead_queue.clone(), durable, quorum.clone())
-        .await?;
-    let dead_letters = AMQPValue::LongString(dead_exchange.as_str().into());
-    quorum.insert(short("x-dead-letter-exchange"), dead_letters);
-    channel
-        .queue_declare(queue.clone(), durable, quorum)
-        .await?;
-    for (queue, exchange) in [(&dead_queue, &dead_exchange), (queue, exchange)] {
-        let (options, table) = (QueueBindOptions::default(), FieldTable::default());
-        channel
-            .queue_bind(queue.clone(), exchange.clone(), short("#"), options, table)
-            .await?;
-    }
-    Ok(())
-}
-
-fn verdict(confirmation: Confirmation) -> Result<(), PublishError> {
-    match confirmation {
-        Confirmation::Ack(None) => Ok(()),
-        Confirmation::Ack(Some(returned)) => Err(PublishError::Refused(format!(
-            "unroutable: {}",
-            returned.reply_text
-        ))),
+fn answer(verdict: Verdict) -> Result<(), PublishError> {
+    match verdict {
+        Verdict::Confirmed => Ok(()),
         // A full queue says no for now, not for ever.
-        Confirmation::Nack(_) => Err(unavailable("refused by the broker for now".to_owned())),
-        Confirmation::NotRequested => Err(unavailable("the broker confirms nothing".to_owned())),
+        Verdict::Nacked => Err(unavailable("refused by the broker for now".to_owned())),
+        Verdict::Returned(why) => Err(PublishError::Refused(format!("unroutable: {why}"))),
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::tcp::OwnedTLSConfig;
+use lapin::tcp::RustlsConnector;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 
@@ -29,17 +29,19 @@ impl Socket {
     /// handshake; whatever is left over when that is not enough is cut.
     pub(super) async fn connect(
         uri: &AMQPUri,
+        tls: Option<&RustlsConnector>,
         properties: ConnectionProperties,
         limit: Duration,
     ) -> lapin::Result<(Connection, Self)> {
         let socket = Self(Arc::default());
         let held = Arc::clone(&socket.0);
+        let tls = tls.cloned();
         let runtime = lapin::runtime::default_runtime()?;
         let connected = Connection::connector(
             uri.clone(),
             runtime,
             async move |uri: AMQPUri, runtime| {
-                let held = Arc::clone(&held);
+                let (held, tls) = (Arc::clone(&held), tls.clone());
                 let reached = async {
                     let host = (uri.authority.host.as_str(), uri.authority.port);
                     let addresses: Vec<_> = tokio::net::lookup_host(host).await?.collect();
@@ -47,12 +49,12 @@ impl Socket {
                     if let AsyncTcpStream::Plain(plain) = &stream {
                         hold(&held, plain.get_ref())?;
                     }
-                    match uri.scheme {
-                        AMQPScheme::AMQP => Ok(stream),
-                        AMQPScheme::AMQPS => {
-                            let tls = OwnedTLSConfig::default();
-                            stream.into_tls(&uri.authority.host, tls.as_ref()).await
+                    match (&uri.scheme, tls) {
+                        (AMQPScheme::AMQP, _) => Ok(stream),
+                        (AMQPScheme::AMQPS, Some(tls)) => {
+                            stream.into_rustls(&tls, &uri.authority.host).await
                         }
+                        (AMQPScheme::AMQPS, None) => Err(io::Error::other("TLS was not prepared")),
                     }
                 };
                 let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut));

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookgate::ledger::redis::{Access, ClientCertificate};
+use hookgate::config::{Identity, TlsFiles};
+use hookgate::ledger::redis::Access;
 use hookgate::ledger::{Durability, Ledger};
 
 use super::drafts::by_id;
@@ -20,11 +21,13 @@ fn read(path: std::path::PathBuf) -> String {
 /// What a gateway is given that may do everything.
 fn access(certificates: &Certificates) -> Access {
     Access {
-        ca: Some(read(certificates.ca())),
-        certificate: Some(ClientCertificate {
-            chain: read(certificates.client_chain()),
-            key: read(certificates.client_key()).into(),
-        }),
+        tls: TlsFiles {
+            roots: Some(read(certificates.ca())),
+            identity: Some(Identity {
+                chain: read(certificates.client_chain()),
+                key: read(certificates.client_key()).into(),
+            }),
+        },
         sentinel_password: None,
     }
 }
@@ -54,7 +57,10 @@ async fn an_authority_of_ones_own_is_trusted_when_it_is_named_and_another_is_not
     let redis = Redis::with(with_tls(&ours));
     let url = redis.url();
     let ca = |certificates: &Certificates| Access {
-        ca: Some(read(certificates.ca())),
+        tls: TlsFiles {
+            roots: Some(read(certificates.ca())),
+            identity: None,
+        },
         ..Access::default()
     };
     record_new(&open(&url, ca(&ours)).await, &by_id("a", "evt_1", "")).await;
@@ -85,19 +91,15 @@ async fn a_server_that_demands_a_certificate_is_given_one() {
         &by_id("a", "evt_1", ""),
     )
     .await;
-    let without = Access {
-        certificate: None,
-        ..with.clone()
-    };
+    let mut without = with.clone();
+    without.tls.identity = None;
     let told = refused(&redis.url(), without).await;
     assert!(
         told.contains("certificate required") || told.contains("CertificateRequired"),
         "{told}"
     );
-    let others = Access {
-        certificate: access(&Certificates::new(&["x"], true)).certificate,
-        ..with
-    };
+    let mut others = with;
+    others.tls.identity = access(&Certificates::new(&["x"], true)).tls.identity;
     assert!(!refused(&redis.url(), others).await.is_empty());
 }
 

@@ -1,10 +1,13 @@
 //! What becomes of deliveries while the broker or the ledger is away, and afterwards.
 
+use std::collections::BTreeMap;
+
 use lapin::types::FieldTable;
 
 use super::deliveries::{header, outcome, signalid, signed, to};
 use super::{
-    Backends, EXCHANGE, OWED, PARKED, PUBLISHER_READY, next, nothing_more, until_nothing_is_owed,
+    Backends, EXCHANGE, OWED, PARKED, PUBLISHER_READY, next, nothing_more, receive_all,
+    until_nothing_is_owed,
 };
 use crate::support::process::{Gateway, Setup};
 use crate::support::proxy::Proxy;
@@ -120,6 +123,43 @@ async fn all_arrive_once(
         let queue = format!("{name}-{outage}");
         arrives_once(gateway, broker, &queue, signalid).await;
     }
+}
+
+#[tokio::test]
+async fn what_arrives_while_the_broker_blocks_publishing_is_published_when_its_alarm_is_over() {
+    let broker = Broker::prepare();
+    broker.start().await;
+    let vhost = broker.vhost().await;
+    let (_setup, gateway) = on_broker(&vhost, broker.port(), None, EXCHANGE).await;
+    vhost
+        .queue("all", EXCHANGE, "#", FieldTable::default())
+        .await;
+    gateway.until_metric(PUBLISHER_READY, 1).await;
+    broker
+        .ctl(&["set_vm_memory_high_watermark", "0.0000001"])
+        .await;
+    let mut signals = BTreeMap::new();
+    let mut deliver = async |event: String| {
+        let answer = gateway.send(to("charges", &signed("stripe", &event))).await;
+        assert_eq!(
+            (answer.status().as_u16(), outcome(&answer)),
+            (200, "accepted")
+        );
+        signals.insert(event, signalid(&answer));
+    };
+    // The broker blocks a connection when it first publishes.
+    deliver("first".to_owned()).await;
+    gateway.until_metric(PUBLISHER_READY, 0).await;
+    for n in 0..50 {
+        deliver(n.to_string()).await;
+    }
+    gateway.until_metric(OWED, 51).await;
+
+    broker.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+    gateway.until_metric(OWED, 0).await;
+    let mut inbox = vhost.inbox("all").await;
+    receive_all(&mut inbox, &signals).await;
+    assert_eq!(gateway.metric(PARKED).await, 0);
 }
 
 #[tokio::test]

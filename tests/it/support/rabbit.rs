@@ -24,6 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
+use super::pki::Pki;
 use super::{DEADLINE, until};
 
 /// Where the programs are. Debian's wrappers in /usr/sbin would switch user.
@@ -51,6 +52,7 @@ rm -rf "$1"
 #[derive(Debug)]
 pub(crate) struct Broker {
     dir: PathBuf,
+    pki: Pki,
     ports: Ports,
     vhosts: AtomicUsize,
     group: Mutex<Option<u32>>,
@@ -60,6 +62,7 @@ pub(crate) struct Broker {
 #[derive(Clone, Copy, Debug)]
 struct Ports {
     amqp: u16,
+    amqps: u16,
     management: u16,
     epmd: u16,
     distribution: u16,
@@ -88,16 +91,27 @@ impl Broker {
         for name in ["data", "log"] {
             std::fs::create_dir(dir.join(name)).unwrap();
         }
-        let [amqp, management, epmd, distribution] = free_ports();
+        let [amqp, amqps, management, epmd, distribution] = free_ports();
+        let pki = Pki::write(&dir);
+        let file = |name: &str| pki.file(name).display().to_string();
         std::fs::write(dir.join("enabled_plugins"), "[rabbitmq_management].").unwrap();
         std::fs::write(
             dir.join("rabbitmq.conf"),
             format!(
                 "listeners.tcp.1 = 127.0.0.1:{amqp}\n\
+                 listeners.ssl.1 = 127.0.0.1:{amqps}\n\
+                 ssl_options.cacertfile = {}\n\
+                 ssl_options.certfile = {}\n\
+                 ssl_options.keyfile = {}\n\
+                 ssl_options.verify = verify_peer\n\
+                 ssl_options.fail_if_no_peer_cert = true\n\
                  management.tcp.ip = 127.0.0.1\n\
                  management.tcp.port = {management}\n\
                  max_message_size = {MAX_MESSAGE}\n\
-                 log.console = false\n"
+                 log.console = false\n",
+                file("ca.pem"),
+                file("server.pem"),
+                file("server.key"),
             ),
         )
         .unwrap();
@@ -115,6 +129,7 @@ impl Broker {
         Self {
             ports: Ports {
                 amqp,
+                amqps,
                 management,
                 epmd,
                 distribution,
@@ -122,6 +137,7 @@ impl Broker {
             vhosts: AtomicUsize::new(0),
             group: Mutex::new(None),
             _watchdog: pipe,
+            pki,
             dir,
         }
     }
@@ -166,6 +182,16 @@ impl Broker {
     /// Returns the port for AMQP.
     pub(crate) fn port(&self) -> u16 {
         self.ports.amqp
+    }
+
+    /// Returns the port for AMQP over TLS, where clients must show a certificate.
+    pub(crate) fn tls_port(&self) -> u16 {
+        self.ports.amqps
+    }
+
+    /// Returns the authority that vouches for the broker, and for its clients.
+    pub(crate) fn pki(&self) -> &Pki {
+        &self.pki
     }
 
     /// Runs `rabbitmqctl`.
@@ -304,6 +330,15 @@ impl Vhost<'_> {
         let channel = self.connect().await.1;
         channel
             .exchange_delete(exchange.into(), Default::default())
+            .await
+            .unwrap();
+    }
+
+    /// Deletes a queue.
+    pub(crate) async fn delete_queue(&self, queue: &str) {
+        let channel = self.connect().await.1;
+        channel
+            .queue_delete(queue.into(), Default::default())
             .await
             .unwrap();
     }
