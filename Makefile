@@ -51,7 +51,7 @@ fuzz: ## a short run of the fuzz target (FUZZ_SECONDS=10)
 	RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none delivery fuzz/corpus/delivery fuzz/seeds/delivery -- -max_total_time=$(FUZZ_SECONDS)
 
 bench: ## benchmarks
-	cargo bench --locked
+	cargo bench --locked --bench gateway
 
 dist: ## the static binary, in dist/
 	@command -v musl-gcc >/dev/null || { echo "make: musl-gcc is missing; on Debian: apt-get install musl-tools" >&2; exit 1; }

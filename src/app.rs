@@ -199,7 +199,11 @@ impl App {
             work.clone(),
         );
         work.spawn(Arc::new(public).serve(self.public.0));
-        relay::start(&self.outbox, &work, RelaySettings::default());
+        let relaying = RelaySettings {
+            retry_parked: self.config.retry_parked,
+            ..RelaySettings::default()
+        };
+        relay::start(&self.outbox, &work, relaying);
         if let Some(spool) = &self.spool {
             work.spawn(Arc::clone(spool).run_mover(work.clone()));
         }
@@ -273,6 +277,7 @@ fn fixed(config: &Config) -> Fixed {
         config.ack,
         config.ack_wait,
         config.publisher_max_in_flight,
+        config.retry_parked,
     );
     [
         ("server", format!("{:?}", config.server)),

@@ -78,6 +78,8 @@ pub struct Config {
     pub ack_wait: Duration,
     /// Signals that wait for their confirm at once; beyond, the relay publishes. 1024 unless set.
     pub publisher_max_in_flight: usize,
+    /// How long a parked signal is left alone between two attempts; never tried if nothing.
+    pub retry_parked: Option<Duration>,
     /// How the keys that providers publish are fetched.
     pub keys: keys::Settings,
     /// How many deliveries all endpoints of one tenant take together; `None`: no limit.
@@ -192,6 +194,7 @@ impl Config {
             ack: publishing.ack,
             ack_wait: publishing.ack_wait,
             publisher_max_in_flight: publishing.max_in_flight,
+            retry_parked: publishing.retry_parked,
             keys,
             tenant_rate: limits.tenant,
             endpoints,

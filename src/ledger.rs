@@ -7,9 +7,11 @@
 //! the latter with a [`spool`] beside it where one is configured.
 
 mod durability;
+mod memo;
 pub mod redis;
 pub mod spool;
 pub mod sqlite;
+mod stored;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -113,6 +115,11 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// Keeps a signal that the broker will not take: no longer owed, never pruned, replayable.
     async fn parked(&self, signal: &Signal, reason: &str) -> Result<(), LedgerError>;
 
+    /// Takes up to `limit` parked signals that nobody tried for as long as `rest`, those tried longest
+    /// ago first, and notes that they are tried now, so that no replica takes them meanwhile. They stay
+    /// parked until they are [`published`](Self::published). Large ones come in smaller lots.
+    async fn retry_parked(&self, limit: usize, rest: Duration) -> Result<Vec<Signal>, LedgerError>;
+
     /// Counts what is owed and what is parked.
     async fn backlog(&self) -> Result<Backlog, LedgerError>;
 
@@ -122,9 +129,10 @@ pub trait Ledger: Debug + Send + Sync + 'static {
         self.backlog().await.map(drop)
     }
 
-    /// Removes published signals older than [`Settings::retention`] and marks whose time is over,
-    /// in bounded steps. Returns how many signals it removed (none on Redis, which lets them expire
-    /// by itself). Never removes what is owed or parked.
+    /// Removes published signals older than [`Settings::retention`] and some of the marks whose time
+    /// is over: all of them in about an hour of calls once a minute. It works in bounded steps, between
+    /// which others get through. Returns how many signals it removed (none on Redis, which lets them
+    /// expire by itself). Never removes what is owed or parked.
     async fn prune(&self) -> Result<u64, LedgerError>;
 
     /// Makes sure that the ledger can record, and says in plain words, one finding a line, what its

@@ -188,12 +188,13 @@ impl Published {
         let Some(counts) = self.counts.get() else {
             return;
         };
-        let all: [(&str, &AtomicU64); 6] = [
+        let all: [(&str, &AtomicU64); 7] = [
             ("confirmed", &counts.confirmed),
             ("buffered", &counts.buffered),
             ("unavailable", &counts.unavailable),
             ("refused", &counts.refused),
             ("relayed", &counts.relayed),
+            ("replayed", &counts.replayed),
             ("undischarged", &counts.undischarged),
         ];
         mirror(&self.signals, &all);

@@ -75,6 +75,8 @@ pub struct PublishCounters {
     pub refused: AtomicU64,
     /// Signals confirmed on the slow path, by the relay.
     pub relayed: AtomicU64,
+    /// Signals confirmed that were parked.
+    pub replayed: AtomicU64,
     /// Signals confirmed whose duty could not be discharged: the relay publishes them once more.
     pub undischarged: AtomicU64,
 }

@@ -8,6 +8,8 @@
 //! number is a small share of what the publisher has room for, so that what is delivered while a
 //! large backlog drains is not kept waiting behind it.
 
+mod parked;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::watch;
 
+use self::parked::Parked;
 use crate::outbox::{Desk, Handed, Outbox};
 use crate::shutdown::Drain;
 use crate::signal::{Signal, SignalId};
@@ -36,6 +39,8 @@ pub struct RelaySettings {
     pub batch: usize,
     /// How many signals it has on their way at once.
     pub concurrency: usize,
+    /// How long it leaves a parked signal alone between two attempts; never tries any if nothing.
+    pub retry_parked: Option<Duration>,
 }
 
 impl Default for RelaySettings {
@@ -44,14 +49,24 @@ impl Default for RelaySettings {
             poll: Duration::from_millis(500),
             batch: 256,
             concurrency: 128,
+            retry_parked: Some(Duration::from_secs(60)),
         }
     }
 }
 
-/// Starts the relay as a task of `drain`. It shares the outbox's ledger, publisher and counters.
+/// Starts the relay as tasks of `drain`. It shares the outbox's ledger, publisher and counters.
 pub fn start(outbox: &Outbox, drain: &Drain, settings: RelaySettings) {
     let desk = outbox.desk();
     let ready = desk.publisher.ready();
+    if let Some(rest) = settings.retry_parked {
+        let parked = Parked {
+            desk: Arc::clone(&desk),
+            ready: ready.clone(),
+            drain: drain.clone(),
+            rest,
+        };
+        drain.spawn(parked.run());
+    }
     let relay = Relay {
         desk,
         ready,

@@ -176,6 +176,14 @@ impl Ledger for NoLedger {
         Ok(())
     }
 
+    async fn retry_parked(
+        &self,
+        _limit: usize,
+        _rest: Duration,
+    ) -> Result<Vec<Signal>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     async fn backlog(&self) -> Result<Backlog, LedgerError> {
         Ok(Backlog::default())
     }

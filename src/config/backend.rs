@@ -35,12 +35,14 @@ pub(super) struct Publishing {
     pub(super) ack_wait: Duration,
     pub(super) lease: Duration,
     pub(super) max_in_flight: usize,
+    pub(super) retry_parked: Option<Duration>,
 }
 
 const DAY: Duration = Duration::from_hours(24);
 const KEPT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 3_650);
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(10);
 const ACK_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(30);
+const REST: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Memory {
@@ -159,6 +161,8 @@ impl Publishing {
                 .map(|queue| Topology { queue }),
             confirm_timeout,
         };
+        let rest = section.duration("retry_parked", REST);
+        let rest = rest.unwrap_or(Duration::from_mins(1));
         let publishing = Self {
             settings,
             ack: section.choice("ack", &acks).unwrap_or(Ack::Confirmed),
@@ -169,6 +173,7 @@ impl Publishing {
             max_in_flight: section
                 .count("max_in_flight", 1..=1_000_000)
                 .unwrap_or(1_024),
+            retry_parked: Some(rest).filter(|rest| !rest.is_zero()),
         };
         section.finish();
         publishing

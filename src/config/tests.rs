@@ -49,6 +49,7 @@ lease = "20s"
 confirm_timeout = "5s"
 declare = "work"
 max_in_flight = 64
+retry_parked = "5m"
 
 [limits]
 rate = "100/s"
@@ -163,6 +164,7 @@ fn every_key_can_be_set() {
     assert!(matches!(&config.publisher.url, PublisherUrl::Amqp(brokers) if brokers.len() == 2));
     assert_eq!(config.publisher.declare.as_ref().unwrap().queue, "work");
     assert_eq!(config.publisher_max_in_flight, 64);
+    assert_eq!(config.retry_parked, Some(Duration::from_mins(5)));
     assert_eq!(config.tenant_rate.unwrap().burst.get(), 500);
     assert_eq!(config.providers_dir.as_deref(), Some(Path::new("/")));
     assert!(config.keys.allow_private);

@@ -1,43 +1,53 @@
--- Leases signals whose lease has run out.
+-- Leases signals whose lease has run out, or takes parked ones that were not tried for a while.
 --
--- KEYS: owed. ARGV: limit, lease ms, longest lease ms, most bytes, the beginning of signals' keys
---       (they share the hash tag of KEYS[1]).
+-- KEYS: owed or parked, reasons. ARGV: limit, the last moment that is due in ms (0 for now), the moment that
+--       a signal gets in ms from now, how far ahead a moment can be in ms, most bytes, and the beginning
+--       of signals' keys (they share the hash tag of KEYS[1]).
 -- Answers two lists: signalid and envelope by turns; and the signalids whose signal is gone.
 
-local owed = KEYS[1]
-local limit, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[4])
+local signals = KEYS[1]
+local limit, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local lease_end = string.format('%.0f', now + ARGV[2])
-local too_late = string.format('(%.0f', now + ARGV[3])
-now = string.format('%.0f', now)
+local due = ARGV[2] == '0' and string.format('%.0f', now) or ARGV[2]
+local next_moment = string.format('%.0f', now + ARGV[3])
+local too_late = string.format('(%.0f', now + ARGV[4])
 
 -- ZREM first, because a full Redis refuses a ZADD that is a script's first write; and it is
 -- publishing that makes room again.
-local function lease_until(signalid, moment)
-  redis.call('ZREM', owed, signalid)
-  redis.call('ZADD', owed, moment, signalid)
+local function set(signalid, moment)
+  redis.call('ZREM', signals, signalid)
+  redis.call('ZADD', signals, moment, signalid)
 end
 
--- Leases that no gateway can have taken: the clock was wrong.
-for _, signalid in ipairs(redis.call('ZRANGEBYSCORE', owed, too_late, '+inf', 'LIMIT', 0, limit)) do
-  lease_until(signalid, now)
+-- A compressed envelope counts as what it becomes.
+local function size_of(envelope)
+  if string.byte(envelope) == 1 and #envelope > 5 then
+    return #envelope + struct.unpack('<I4', string.sub(envelope, 2, 5))
+  end
+  return #envelope
 end
 
-local leased, lost, bytes = {}, {}, 0
-for _, signalid in ipairs(redis.call('ZRANGEBYSCORE', owed, '-inf', now, 'LIMIT', 0, limit)) do
-  local envelope = redis.call('HGET', ARGV[5] .. signalid, 'envelope')
+-- Moments that no gateway can have set: the clock was wrong.
+for _, signalid in ipairs(redis.call('ZRANGEBYSCORE', signals, too_late, '+inf', 'LIMIT', 0, limit)) do
+  set(signalid, due)
+end
+
+local taken, lost, bytes = {}, {}, 0
+for _, signalid in ipairs(redis.call('ZRANGEBYSCORE', signals, '-inf', due, 'LIMIT', 0, limit)) do
+  local envelope = redis.call('GET', ARGV[6] .. signalid)
   if not envelope then
-    redis.call('ZREM', owed, signalid)
+    redis.call('ZREM', signals, signalid)
+    redis.call('HDEL', KEYS[2], signalid)
     lost[#lost + 1] = signalid
   else
-    bytes = bytes + #envelope
-    if #leased > 0 and bytes > most_bytes then
+    bytes = bytes + size_of(envelope)
+    if #taken > 0 and bytes > most_bytes then
       break
     end
-    lease_until(signalid, lease_end)
-    leased[#leased + 1] = signalid
-    leased[#leased + 1] = envelope
+    set(signalid, next_moment)
+    taken[#taken + 1] = signalid
+    taken[#taken + 1] = envelope
   end
 end
-return { leased, lost }
+return { taken, lost }

@@ -1,13 +1,13 @@
--- Parks signals that are still owed: kept without end, and no longer published.
+-- Parks signals that are still owed: kept without end, and no longer owed.
 --
--- KEYS: owed, parked, then the signals. ARGV: reason.
+-- KEYS: owed, parked, reasons, then the signals. ARGV: reason.
 
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-for k = 3, #KEYS do
+for k = 4, #KEYS do
   local signalid = string.sub(KEYS[k], -36)
   if redis.call('ZREM', KEYS[1], signalid) == 1 then
-    redis.call('HSET', KEYS[k], 'reason', ARGV[1])
     redis.call('ZADD', KEYS[2], now, signalid)
+    redis.call('HSET', KEYS[3], signalid, ARGV[1])
   end
 end

@@ -1,13 +1,15 @@
 -- Records the drafts of one delivery: all of them, or none.
 --
--- KEYS: owed, log, then three for each draft: its signal, the mark that decides, the mark of the
---       unsigned id beside it (where there is none, the deciding mark again).
--- ARGV: lease ms, retention ms, then eight for each draft: signalid (16 bytes), what decides ('id',
---       'content', or 'either'),
---       the id mark beside the content (16 bytes or none), how long to keep marks in ms, and the
---       envelope's head, id, completed id and tail.
--- Answers one string for each draft: 'new', 'conflict' (new under its completed id),
---       'duplicate' or 'replayed'; the last two followed by the 16 bytes of the first signalid.
+-- KEYS: owed, log, then three for each draft: its signal, the bucket of the mark that decides, and that
+--       of the mark of the unsigned id beside it (where there is none, the deciding one's again).
+-- ARGV: lease ms, retention ms, then nine for each draft: what decides ('id', 'content' or 'either'),
+--       the deciding mark's field and what it is to remember, the field of the mark beside it or nothing,
+--       how long to keep marks in ms, and the envelope's head, id, completed id and tail.
+-- Answers one string for each draft: 'new', 'conflict' (new under its completed id), 'duplicate' or
+--       'replayed'; the last two followed by the first signalid where that is not the draft's own.
+--
+-- A mark is a field of its bucket: the end of its time (4 bytes, seconds), then what it remembers, as
+-- src/ledger/memo.rs says: nothing, or a tag of 4 bytes, or a tag and a signalid.
 
 local owed, log = KEYS[1], KEYS[2]
 local time = redis.call('TIME')
@@ -22,63 +24,70 @@ redis.call('ZCARD', owed)
 redis.call('XLEN', log)
 
 -- What this call is about to write counts for its later drafts.
-local pending = {}
+local pending, marks = {}, {}
 
-local function first_of(mark)
-  return pending[mark] or redis.call('GET', mark)
+-- Returns what a mark remembers, or nil where it is not known or its time is over.
+local function memo_of(bucket, field)
+  local written = pending[bucket .. field]
+  if written then
+    return written
+  end
+  local mark = redis.call('HGET', bucket, field)
+  if mark and struct.unpack('>I4', mark) * 1000 > now then
+    return string.sub(mark, 5)
+  end
 end
 
-local answers, fresh, retries = {}, {}, {}
-for draft = 1, (#KEYS - 2) / 3 do
-  local k, a = 3 * draft, 8 * draft - 6
-  local signal, deciding, beside = KEYS[k], KEYS[k + 1], KEYS[k + 2]
-  local signalid, by_content, id_mark = ARGV[a + 1], ARGV[a + 2] ~= 'id', ARGV[a + 3]
-  local either = ARGV[a + 2] == 'either'
+local function remember(bucket, field, memo, keep)
+  pending[bucket .. field] = memo
+  marks[#marks + 1] = { bucket = bucket, field = field, memo = memo, keep = tonumber(keep) }
+end
 
-  -- A mark holds the signalid; that of content is followed by the id mark that came with it.
-  local first = first_of(deciding)
-  if first and by_content and string.sub(first, 17) ~= id_mark then
-    answers[draft] = 'replayed' .. string.sub(first, 1, 16)
-  elseif first then
-    answers[draft] = 'duplicate' .. string.sub(first, 1, 16)
-  elseif either and first_of(beside) then
+local answers, fresh = {}, {}
+for draft = 1, (#KEYS - 2) / 3 do
+  local k, a = 3 * draft, 9 * draft - 7
+  local signal, bucket, beside_bucket = KEYS[k], KEYS[k + 1], KEYS[k + 2]
+  local kind, field, memo = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+  local beside, keep = ARGV[a + 4], ARGV[a + 5]
+
+  local known = memo_of(bucket, field)
+  local id_known = not known and beside ~= '' and memo_of(beside_bucket, beside)
+  if known then
+    local same_id = kind == 'id' or string.sub(known, 1, 4) == string.sub(memo, 1, 4)
+    answers[draft] = (same_id and 'duplicate' or 'replayed') .. string.sub(known, 5)
+  elseif kind == 'either' and id_known then
     -- The vendor's retry with other content; a captured copy of it must not come under another id.
-    local original = string.sub(first_of(beside), 1, 16)
-    pending[deciding] = original .. id_mark
-    retries[#retries + 1] = { mark = deciding, value = original .. id_mark, keep = ARGV[a + 4] }
-    answers[draft] = 'duplicate' .. original
+    remember(bucket, field, memo, keep)
+    answers[draft] = 'duplicate'
   elseif pending[signal] or redis.call('EXISTS', signal) == 1 then
     -- Its marks are gone, the signal is not: a signal never changes and never comes twice.
-    answers[draft] = 'duplicate' .. signalid
+    answers[draft] = 'duplicate'
   else
-    local id_given = by_content and id_mark ~= ''
-    local conflict = id_given and first_of(beside)
-    local new = { signal = signal, deciding = deciding, keep = ARGV[a + 4] }
-    new.value = by_content and signalid .. id_mark or signalid
-    new.envelope = ARGV[a + 5] .. (conflict and ARGV[a + 7] or ARGV[a + 6]) .. ARGV[a + 8]
-    pending[signal], pending[deciding] = signalid, new.value
-    if id_given and not conflict then
-      new.beside, new.signalid = beside, signalid
-      pending[beside] = signalid
+    local id = id_known and ARGV[a + 8] or ARGV[a + 7]
+    fresh[#fresh + 1] = { key = signal, envelope = ARGV[a + 6] .. id .. ARGV[a + 9] }
+    pending[signal] = true
+    remember(bucket, field, memo, keep)
+    if beside ~= '' and not id_known then
+      remember(beside_bucket, beside, '', keep)
     end
-    fresh[#fresh + 1] = new
-    answers[draft] = conflict and 'conflict' or 'new'
+    answers[draft] = id_known and 'conflict' or 'new'
   end
 end
 
 -- In this order a beginning of it, should one ever be all there is, does no harm: a duty without a
 -- signal is dropped when it is leased, a signal without marks still refuses its repeats.
-for _, new in ipairs(fresh) do
-  local signalid = string.sub(new.signal, -36)
+for _, signal in ipairs(fresh) do
+  local signalid = string.sub(signal.key, -36)
   redis.call('XADD', log, 'MINID', '~', log_start, '*', 'signalid', signalid)
   redis.call('ZADD', owed, lease_end, signalid)
-  redis.call('HSET', new.signal, 'envelope', new.envelope)
-  redis.call('SET', new.deciding, new.value, 'PX', new.keep)
-  if new.beside then
-    redis.call('SET', new.beside, new.signalid, 'PX', new.keep)
-  end
+  redis.call('SET', signal.key, signal.envelope)
 end
-for _, retry in ipairs(retries) do
-  redis.call('SET', retry.mark, retry.value, 'PX', retry.keep)
+for _, mark in ipairs(marks) do
+  local mark_end = math.min(math.ceil((now + mark.keep) / 1000), 4294967295)
+  redis.call('HSET', mark.bucket, mark.field, struct.pack('>I4', mark_end) .. mark.memo)
+  -- A bucket lives as long as its last mark; an eighth longer, so that not every mark renews it.
+  if redis.call('PTTL', mark.bucket) < mark.keep + 1000 then
+    redis.call('PEXPIRE', mark.bucket, string.format('%.0f', mark.keep * 1.125 + 1000))
+  end
 end
 return answers

@@ -1,14 +1,15 @@
 //! The ledger in Redis, shared by replicas: one Lua script and one round trip for each delivery.
 //!
 //! Keys are spread over shards by the endpoint's source. All keys of a shard share a hash tag,
-//! such as `{hookgate:7}`, so that a script's keys live in one slot of a Redis Cluster:
+//! such as `{hookgate:1:7}` (layout 1, shard 7), so that a script's keys live in one slot of a Redis Cluster:
 //!
 //! | key | holds | until |
 //! | --- | --- | --- |
-//! | `…:m:MARK` | signalid, and for content the id mark that came with it, in bytes | the mark's time is over |
-//! | `…:s:SIGNALID` | hash: `envelope`, and `reason` if parked | `retention` after it was published |
+//! | `…:m:BUCKET` | hash of marks: the rest of the mark, when it ends and what it remembers, in bytes | its last mark's time is over |
+//! | `…:s:SIGNALID` | the envelope, compressed where that pays | `retention` after it was published |
 //! | `…:owed` | sorted set of signalids by the end of their lease | published or parked |
-//! | `…:parked` | sorted set of signalids by the time of parking | published |
+//! | `…:parked` | sorted set of signalids by when they were last tried | published |
+//! | `…:reasons` | hash of why signals are parked, by signalid | published |
 //! | `…:log` | stream of signalids in the order of recording | about `retention` |
 //!
 //! The time is Redis's own, never a gateway's. Needs Redis 6.2 or later, or Valkey.
@@ -33,21 +34,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, RedisError};
 use tracing::error;
 
 pub use self::place::{Access, FORMS, MAX_HOSTS, Place};
 
 use self::reach::{Answer, Reach};
-use self::scripts::{Scripts, Settled, Shard, recorded};
+use self::scripts::{Scripts, Settled, Shard, Taken, recorded, swept};
 use self::trouble::Trouble;
-use super::{Backlog, Durability, Ledger, LedgerError, Recorded, Settings, cut};
+use super::{Backlog, Durability, Ledger, LedgerError, Recorded, Settings, cut, millis, stored};
 use crate::clock;
 use crate::signal::{Draft, Signal};
 
 /// How many signals one script settles, so that none keeps Redis busy for long.
 const SETTLED_AT_ONCE: usize = 256;
+
+/// How many scripts that remove old marks one call of `prune` runs. Once a minute, that is all buckets
+/// in about an hour.
+const SWEEPS: usize = 64;
 
 /// What one leasing script answers: signalids with envelopes, and signalids whose signal is gone.
 type Lease = (Vec<(String, Vec<u8>)>, Vec<String>);
@@ -64,6 +68,8 @@ pub struct Redis {
     timeout: Duration,
     /// The shard that is asked first for signals to publish, so that none starves.
     turn: AtomicUsize,
+    /// Which buckets are swept next; replicas begin in different places.
+    swept: AtomicUsize,
 }
 
 impl Redis {
@@ -85,6 +91,7 @@ impl Redis {
             durability: settings.durability,
             timeout: settings.timeout,
             turn: AtomicUsize::new(0),
+            swept: AtomicUsize::new(clock::now().subsec_nanosecond().unsigned_abs() as usize),
         })
     }
 
@@ -142,6 +149,21 @@ impl Redis {
         clock::instant() + self.timeout
     }
 
+    /// Returns the time of a server: of any, because one that is away is no reason not to know it.
+    async fn now_ms(&self) -> Result<i64, LedgerError> {
+        let time = |shard| (shard, redis::cmd("TIME"));
+        let commands: Vec<_> = Shard::all_from(0).into_iter().map(time).collect();
+        let answers = self.others.ask(&commands, self.deadline()).await;
+        let mut trouble = Trouble::Gone;
+        for answer in answers {
+            match read::<(i64, i64)>(answer.result) {
+                Ok((seconds, micros)) => return Ok(seconds * 1000 + micros / 1000),
+                Err(why) => trouble = why,
+            }
+        }
+        Err(failed("asking the time")(trouble))
+    }
+
     /// Settles signals, grouped by shard, in one round trip.
     async fn settle(
         &self,
@@ -165,14 +187,39 @@ impl Redis {
         self.ask::<redis::Value>(what, &commands).await.map(drop)
     }
 
-    /// Asks each shard for its share and returns what was leased, the shards that may have more, and
-    /// why one of them gave none: a node that is away is no reason to leave the others' signals.
-    async fn lease(
+    /// Takes up to `limit` signals, from all shards by turns.
+    async fn take(&self, taken: Taken, limit: usize) -> Result<Vec<Signal>, LedgerError> {
+        let mut shards = Shard::all_from(self.turn.fetch_add(1, Ordering::Relaxed));
+        let mut signals: Vec<Signal> = Vec::new();
+        let mut trouble = None;
+        // Few rounds: a shard that gave less than its share is not asked again.
+        while signals.len() < limit && !shards.is_empty() {
+            let (shares, not_asked) = share(limit - signals.len(), &shards);
+            let (more, full, why) = self.take_shares(taken, &shares).await;
+            signals.extend(more);
+            shards = not_asked.iter().copied().chain(full).collect();
+            trouble = trouble.or(why);
+            if trouble.is_some() && !signals.is_empty() {
+                break;
+            }
+        }
+        // What is taken already must be published; the next call meets the error.
+        if let Some(error) = trouble.filter(|_| signals.is_empty()) {
+            return Err(error);
+        }
+        signals.sort_by_key(|signal| signal.attributes.received);
+        Ok(signals)
+    }
+
+    /// Asks each shard for its share and returns what it gave, the shards that may have more, and why
+    /// one of them gave none: a node that is away is no reason to leave the others' signals.
+    async fn take_shares(
         &self,
+        taken: Taken,
         shares: &[(Shard, usize)],
     ) -> (Vec<Signal>, Vec<Shard>, Option<LedgerError>) {
-        let lease = |&(shard, share)| (shard, self.scripts.lease(shard, share));
-        let commands: Vec<_> = shares.iter().map(lease).collect();
+        let take = |&(shard, share)| (shard, self.scripts.take(taken, shard, share));
+        let commands: Vec<_> = shares.iter().map(take).collect();
         let answers = self.others.ask(&commands, self.deadline()).await;
         let (mut signals, mut full, mut trouble) = (Vec::new(), Vec::new(), None);
         for (&(shard, share), answer) in shares.iter().zip(answers) {
@@ -192,22 +239,45 @@ impl Redis {
                     "signals that were still to be published are gone from redis"
                 );
             }
-            signals.extend(self.read(shard, leased).await);
+            signals.extend(self.read(taken, shard, leased).await);
         }
         (signals, full, trouble)
     }
 
+    /// Removes old marks from some buckets, a bounded step and a round trip at a time.
+    async fn sweep(
+        &self,
+        shard: Shard,
+        mut buckets: Vec<(String, u64)>,
+    ) -> Result<(), LedgerError> {
+        while !buckets.is_empty() {
+            let command = [(shard, self.scripts.sweep(&buckets))];
+            let further: Vec<Vec<u64>> = self.ask("removing old marks", &command).await?;
+            let went_on = buckets.into_iter().zip(further.into_iter().flatten());
+            buckets = went_on
+                .map(|((bucket, _), further)| (bucket, further))
+                .filter(|(_, further)| *further != 0)
+                .collect();
+        }
+        Ok(())
+    }
+
     /// Reads signals back; parks what is none, so that it does not stand in the way for ever.
-    async fn read(&self, shard: Shard, leased: Vec<(String, Vec<u8>)>) -> Vec<Signal> {
+    async fn read(
+        &self,
+        taken: Taken,
+        shard: Shard,
+        leased: Vec<(String, Vec<u8>)>,
+    ) -> Vec<Signal> {
         let mut signals = Vec::with_capacity(leased.len());
         for (signalid, envelope) in leased {
-            match Signal::from_envelope(Bytes::from(envelope)) {
+            match stored::read(envelope) {
                 Ok(signal) => signals.push(signal),
-                Err(unreadable) => {
-                    error!(signalid, error = %unreadable, "signal cannot be read");
-                    let settled = Settled::Parked {
-                        reason: &unreadable.to_string(),
-                    };
+                // Said when it was parked.
+                Err(_) if matches!(taken, Taken::Parked { .. }) => {}
+                Err(reason) => {
+                    error!(signalid, error = reason, "signal cannot be read");
+                    let settled = Settled::Parked { reason: &reason };
                     if let Err(error) = self.settle("parking", settled, [(shard, signalid)]).await {
                         // It is met again when its lease has run out.
                         error!(%error, "signal that cannot be read is not parked");
@@ -258,26 +328,7 @@ impl Ledger for Redis {
     }
 
     async fn unpublished(&self, limit: usize) -> Result<Vec<Signal>, LedgerError> {
-        let mut shards = Shard::all_from(self.turn.fetch_add(1, Ordering::Relaxed));
-        let mut signals: Vec<Signal> = Vec::new();
-        let mut trouble = None;
-        // Few rounds: a shard that gave less than its share is not asked again.
-        while signals.len() < limit && !shards.is_empty() {
-            let (shares, not_asked) = share(limit - signals.len(), &shards);
-            let (more, full, why) = self.lease(&shares).await;
-            signals.extend(more);
-            shards = not_asked.iter().copied().chain(full).collect();
-            trouble = trouble.or(why);
-            if trouble.is_some() && !signals.is_empty() {
-                break;
-            }
-        }
-        // What is leased must be published; the next call meets the error.
-        if let Some(error) = trouble.filter(|_| signals.is_empty()) {
-            return Err(error);
-        }
-        signals.sort_by_key(|signal| signal.attributes.received);
-        Ok(signals)
+        self.take(Taken::Owed, limit).await
     }
 
     async fn published(&self, signals: &[Signal]) -> Result<(), LedgerError> {
@@ -300,6 +351,12 @@ impl Ledger for Redis {
             reason: cut(reason),
         };
         self.settle("parking", settled, [place(signal)]).await
+    }
+
+    async fn retry_parked(&self, limit: usize, rest: Duration) -> Result<Vec<Signal>, LedgerError> {
+        // One moment for the whole call: what one round takes is not due in the next.
+        let since = self.now_ms().await? - millis(rest);
+        self.take(Taken::Parked { since }, limit).await
     }
 
     async fn backlog(&self) -> Result<Backlog, LedgerError> {
@@ -331,17 +388,17 @@ impl Ledger for Redis {
             .map_err(failed(what))
     }
 
-    /// Trims the logs of shards that are no longer written to. Signals and marks expire by
-    /// themselves.
+    /// Trims the logs of shards that are no longer written to, and removes old marks from some
+    /// buckets. Signals, and buckets without a mark that is still of use, expire by themselves.
     async fn prune(&self) -> Result<u64, LedgerError> {
-        let shards = Shard::all_from(0);
-        let time = shards.iter().map(|shard| (*shard, redis::cmd("TIME")));
-        let times: Vec<(i64, i64)> = self
-            .ask("asking the time", &time.collect::<Vec<_>>())
-            .await?;
-        let trim = |(&shard, (seconds, _micros))| (shard, self.scripts.trim(shard, seconds * 1000));
-        let commands: Vec<_> = shards.iter().zip(times).map(trim).collect();
+        let now = self.now_ms().await?;
+        let trim = |shard| (shard, self.scripts.trim(shard, now));
+        let commands: Vec<_> = Shard::all_from(0).into_iter().map(trim).collect();
         self.ask::<u64>("trimming the log", &commands).await?;
+        for _ in 0..SWEEPS {
+            let (shard, buckets) = swept(self.swept.fetch_add(1, Ordering::Relaxed));
+            self.sweep(shard, buckets).await?;
+        }
         Ok(0)
     }
 

@@ -15,6 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
@@ -185,6 +186,10 @@ impl Ledger for Spooling {
 
     async fn parked(&self, signal: &Signal, reason: &str) -> Result<(), LedgerError> {
         self.ledger.parked(signal, reason).await
+    }
+
+    async fn retry_parked(&self, limit: usize, rest: Duration) -> Result<Vec<Signal>, LedgerError> {
+        self.ledger.retry_parked(limit, rest).await
     }
 
     async fn backlog(&self) -> Result<Backlog, LedgerError> {

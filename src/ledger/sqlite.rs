@@ -10,6 +10,8 @@ mod writer;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -18,8 +20,10 @@ use tracing::error;
 pub(super) use self::file::Holds;
 use self::file::VERSION;
 use self::writer::Writer;
+use super::stored::{self, Stored};
 use super::{
-    Backlog, LEASED_BYTES, LONGEST_LEASE, Ledger, LedgerError, Recorded, Settings, cut, millis,
+    Backlog, LEASED_BYTES, LONGEST_LEASE, Ledger, LedgerError, Recorded, Settings, cut, memo,
+    millis,
 };
 use crate::clock;
 use crate::signal::{Draft, Identity, Mark, Signal, SignalId};
@@ -27,12 +31,19 @@ use crate::signal::{Draft, Identity, Mark, Signal, SignalId};
 /// How many rows one step of pruning removes, so that recording never waits long behind it.
 const PRUNED_AT_ONCE: u32 = 500;
 
+/// Into how many slices the marks are divided. One step of pruning goes through one.
+const SLICES: u16 = 1 << 12;
+/// How many slices one call of `prune` goes through. Once a minute, that is all of them in about an hour.
+const SWEEPS: usize = 64;
+
 /// A ledger in one SQLite file.
 pub struct Sqlite {
     path: PathBuf,
     writer: Writer,
     lease_ms: i64,
     retention_ms: i64,
+    /// Which slice of the marks is gone through next.
+    swept: AtomicUsize,
 }
 
 impl Sqlite {
@@ -59,6 +70,7 @@ impl Sqlite {
             writer: Writer::start(db, settings.timeout).map_err(failed)?,
             lease_ms: millis(settings.lease.min(LONGEST_LEASE)),
             retention_ms: millis(settings.retention),
+            swept: AtomicUsize::new(clock::now().subsec_nanosecond().unsigned_abs() as usize),
         })
     }
 
@@ -91,11 +103,25 @@ impl Sqlite {
         self.call(what, update).await
     }
 
-    /// Repeats a bounded `DELETE` of `?1 = before` and `?2 = limit` until it finds less than the limit.
-    async fn delete(&self, sql: &'static str, before: i64) -> Result<u64, LedgerError> {
+    /// Removes the marks of one slice whose time is over.
+    async fn sweep(&self, now: i64) -> Result<(), LedgerError> {
+        let turn = self.swept.fetch_add(1, Ordering::Relaxed) % usize::from(SLICES);
+        let [from, to] = [turn, turn + 1].map(slice);
+        let delete = move |db: &Connection| {
+            let sql = "DELETE FROM marks WHERE mark >= ?1 AND mark < ?2 AND ends * 1000 <= ?3";
+            db.prepare_cached(sql)?.execute(params![from, to, now])
+        };
+        self.call("pruning", delete).await.map(drop)
+    }
+
+    /// Removes published signals that are older than `retention`.
+    async fn prune_signals(&self, now: i64) -> Result<u64, LedgerError> {
+        let before = now.saturating_sub(self.retention_ms);
         let mut gone = 0;
         loop {
             let delete = move |db: &Connection| {
+                let sql = "DELETE FROM signals WHERE rowid IN
+                               (SELECT rowid FROM signals WHERE published_ms <= ?1 LIMIT ?2)";
                 db.prepare_cached(sql)?
                     .execute(params![before, PRUNED_AT_ONCE])
             };
@@ -126,9 +152,8 @@ impl Ledger for Sqlite {
 
     async fn unpublished(&self, limit: usize) -> Result<Vec<Signal>, LedgerError> {
         let (now, lease_ms) = (now_ms(), self.lease_ms);
-        let mut signals = self
-            .call("leasing signals", move |db| lease(db, now, lease_ms, limit))
-            .await?;
+        let lease = move |db: &Connection| lease(db, now, lease_ms, limit);
+        let mut signals = self.call("leasing signals", lease).await?;
         signals.sort_by_key(|signal| signal.attributes.received);
         Ok(signals)
     }
@@ -148,8 +173,18 @@ impl Ledger for Sqlite {
 
     async fn parked(&self, signal: &Signal, reason: &str) -> Result<(), LedgerError> {
         let (signalid, reason) = (signal.signalid, cut(reason).to_owned());
-        self.call("parking", move |db| park(db, signalid.as_bytes(), &reason))
-            .await
+        self.call("parking", move |db| {
+            park(db, signalid.as_bytes(), &reason, now_ms())
+        })
+        .await
+    }
+
+    async fn retry_parked(&self, limit: usize, rest: Duration) -> Result<Vec<Signal>, LedgerError> {
+        let (now, rest_ms) = (now_ms(), millis(rest));
+        let retry = move |db: &Connection| retry(db, now, rest_ms, limit);
+        let mut signals = self.call("taking parked signals", retry).await?;
+        signals.sort_by_key(|signal| signal.attributes.received);
+        Ok(signals)
     }
 
     async fn backlog(&self) -> Result<Backlog, LedgerError> {
@@ -168,13 +203,10 @@ impl Ledger for Sqlite {
 
     async fn prune(&self) -> Result<u64, LedgerError> {
         let now = now_ms();
-        let marks = "DELETE FROM marks WHERE mark IN
-                         (SELECT mark FROM marks WHERE expires_ms <= ?1 LIMIT ?2)";
-        self.delete(marks, now).await?;
-        let signals = "DELETE FROM signals WHERE rowid IN
-                           (SELECT rowid FROM signals WHERE published_ms <= ?1 LIMIT ?2)";
-        self.delete(signals, now.saturating_sub(self.retention_ms))
-            .await
+        for _ in 0..SWEEPS {
+            self.sweep(now).await?;
+        }
+        self.prune_signals(now).await
     }
 
     async fn probe(&self) -> Result<Vec<String>, LedgerError> {
@@ -212,19 +244,22 @@ fn record(db: &Connection, draft: Draft, now: i64, lease_ms: i64) -> rusqlite::R
         Judged::Retry(first) => return Ok(Recorded::Duplicate(first)),
         Judged::Known(recorded) => return Ok(recorded),
     };
-    let signal = draft.into_signal(id_conflict);
-    let received = signal.attributes.received.as_millisecond();
+    let envelope = &draft.envelope;
+    let id = match id_conflict {
+        true => &envelope.completed_id,
+        false => &envelope.id,
+    };
     let sql = "INSERT INTO signals (signalid, envelope, received_ms, recorded_ms, lease_until_ms)
                VALUES (?1, ?2, ?3, ?4, ?5)";
     db.prepare_cached(sql)?.execute(params![
-        signal.signalid.as_bytes(),
-        &signal.envelope[..],
-        received,
+        draft.signalid.as_bytes(),
+        Stored::of(envelope).around(id),
+        draft.attributes.received.as_millisecond(),
         now,
         now + lease_ms
     ])?;
     Ok(Recorded::New {
-        signal,
+        signal: draft.into_signal(id_conflict),
         id_conflict,
     })
 }
@@ -241,60 +276,37 @@ pub(super) enum Judged {
 
 /// Decides by the marks whether a draft is new, and writes those that it adds.
 pub(super) fn judge(db: &Connection, draft: &Draft, now: i64) -> rusqlite::Result<Judged> {
-    let known_as = |recorded| Ok(Judged::Known(recorded));
-    let mut id_conflict = false;
-    match draft.identity {
-        Identity::Id(mark) => {
-            if let Some((first, _)) = known(db, mark, now)? {
-                return known_as(Recorded::Duplicate(first));
-            }
-        }
-        Identity::Content { content, id } => {
-            if let Some((first, first_id)) = known(db, content, now)? {
-                let same_id = first_id == id.map(|mark| *mark.as_bytes());
-                return known_as(if same_id {
-                    Recorded::Duplicate(first)
-                } else {
-                    Recorded::Replayed(first)
-                });
-            }
-            if let Some(id) = id {
-                id_conflict = known(db, id, now)?.is_some();
-            }
-        }
-        Identity::Either { content, id } => {
-            if let Some((first, first_id)) = known(db, content, now)? {
-                return known_as(match first_id == Some(*id.as_bytes()) {
-                    true => Recorded::Duplicate(first),
-                    false => Recorded::Replayed(first),
-                });
-            }
-            if let Some((first, _)) = known(db, id, now)? {
-                // A captured retry must not come again under another id.
-                let expires = now + millis(draft.keep_marks);
-                write_mark(db, content, (first, Some(id)), expires)?;
-                return Ok(Judged::Retry(first));
-            }
-        }
+    let (deciding, beside) = memo::marks(&draft.identity);
+    if let Some(memo) = memo_of(db, deciding, now)? {
+        return Ok(Judged::Known(memo::repeat(draft, &memo)));
+    }
+    let id_known = match beside {
+        Some(id) => memo_of(db, id, now)?.is_some(),
+        None => false,
+    };
+    if id_known && matches!(draft.identity, Identity::Either { .. }) {
+        // A captured copy of the retry must not come under another id.
+        remember(db, deciding, &memo::of(draft), ends(draft, now))?;
+        return Ok(Judged::Retry(draft.signalid));
     }
     if is_stored(db, draft.signalid)? {
         // Its marks are gone, the signal is not: a signal never changes and never comes twice.
-        return known_as(Recorded::Duplicate(draft.signalid));
+        return Ok(Judged::Known(Recorded::Duplicate(draft.signalid)));
     }
-    write_marks(db, draft, id_conflict, now)?;
-    Ok(Judged::New { id_conflict })
+    remember(db, deciding, &memo::of(draft), ends(draft, now))?;
+    if let Some(id) = beside.filter(|_| !id_known) {
+        remember(db, id, &[], ends(draft, now))?;
+    }
+    Ok(Judged::New {
+        id_conflict: id_known,
+    })
 }
 
-/// Returns whose mark it is, and the id mark that came with it.
-fn known(
-    db: &Connection,
-    mark: Mark,
-    now: i64,
-) -> rusqlite::Result<Option<(SignalId, Option<[u8; 16]>)>> {
-    let sql = "SELECT signalid, id_mark FROM marks WHERE mark = ?1 AND expires_ms > ?2";
-    let read = |row: &Row<'_>| Ok((SignalId::from_bytes(row.get(0)?), row.get(1)?));
+/// Returns what a mark remembers, or nothing where it is not known or its time is over.
+fn memo_of(db: &Connection, mark: &Mark, now: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    let sql = "SELECT memo FROM marks WHERE mark = ?1 AND ends * 1000 > ?2";
     db.prepare_cached(sql)?
-        .query_row(params![mark.as_bytes(), now], read)
+        .query_row(params![mark.as_bytes(), now], |row| row.get(0))
         .optional()
 }
 
@@ -303,48 +315,26 @@ fn is_stored(db: &Connection, signalid: SignalId) -> rusqlite::Result<bool> {
         .exists([signalid.as_bytes()])
 }
 
-fn write_marks(
-    db: &Connection,
-    draft: &Draft,
-    id_conflict: bool,
-    now: i64,
-) -> rusqlite::Result<()> {
-    let expires = now + millis(draft.keep_marks);
-    let write = |mark: Mark, id_mark: Option<Mark>| {
-        write_mark(db, mark, (draft.signalid, id_mark), expires)
-    };
-    match draft.identity {
-        Identity::Id(mark) => write(mark, None)?,
-        Identity::Content { content, id } => {
-            if let Some(id) = id.filter(|_| !id_conflict) {
-                write(id, None)?;
-            }
-            write(content, id)?
-        }
-        Identity::Either { content, id } => {
-            write(id, None)?;
-            write(content, Some(id))?
-        }
-    };
-    Ok(())
+/// Returns when the marks of a draft end, in seconds.
+fn ends(draft: &Draft, now: i64) -> i64 {
+    (now + millis(draft.keep_marks) + 999) / 1000
 }
 
-fn write_mark(
-    db: &Connection,
-    mark: Mark,
-    (signalid, id_mark): (SignalId, Option<Mark>),
-    expires: i64,
-) -> rusqlite::Result<()> {
+fn remember(db: &Connection, mark: &Mark, memo: &[u8], ends: i64) -> rusqlite::Result<()> {
     // A mark that is there is over, or it would have been found: it gives way.
-    let sql = "INSERT OR REPLACE INTO marks (mark, signalid, id_mark, expires_ms) VALUES (?1, ?2, ?3, ?4)";
-    let id_mark = id_mark.as_ref().map(Mark::as_bytes);
-    db.prepare_cached(sql)?.execute(params![
-        mark.as_bytes(),
-        signalid.as_bytes(),
-        id_mark,
-        expires
-    ])?;
-    Ok(())
+    let sql = "INSERT OR REPLACE INTO marks (mark, ends, memo) VALUES (?1, ?2, ?3)";
+    db.prepare_cached(sql)?
+        .execute(params![mark.as_bytes(), ends, memo])
+        .map(drop)
+}
+
+/// Returns the least mark of a slice; that of the slice after the last is more than any mark.
+fn slice(number: usize) -> Vec<u8> {
+    let first = number * (1 << 16) / usize::from(SLICES);
+    match u16::try_from(first) {
+        Ok(first) => first.to_be_bytes().to_vec(),
+        Err(_) => vec![0xff; 17],
+    }
 }
 
 fn lease(db: &Connection, now: i64, lease_ms: i64, limit: usize) -> rusqlite::Result<Vec<Signal>> {
@@ -352,46 +342,87 @@ fn lease(db: &Connection, now: i64, lease_ms: i64, limit: usize) -> rusqlite::Re
     db.prepare_cached("UPDATE signals SET lease_until_ms = ?1 WHERE lease_until_ms > ?2")?
         .execute(params![now, now + millis(LONGEST_LEASE)])?;
 
+    let sql = "SELECT signalid, envelope FROM signals WHERE lease_until_ms <= ?1
+               ORDER BY lease_until_ms LIMIT ?2";
     let mut signals = Vec::new();
-    for (signalid, envelope) in due(db, now, limit)? {
-        match Signal::from_envelope(envelope.into()) {
+    for (signalid, envelope) in due(db, sql, now, limit)? {
+        match stored::read(envelope) {
             Ok(signal) => {
                 db.prepare_cached("UPDATE signals SET lease_until_ms = ?1 WHERE signalid = ?2")?
                     .execute(params![now + lease_ms, signalid])?;
                 signals.push(signal);
             }
             // Not left to stand in the way for ever.
-            Err(unreadable) => {
-                error!(signalid = hex::encode(&signalid), error = %unreadable, "parked a signal that cannot be read");
-                park(db, &signalid, &unreadable.to_string())?;
+            Err(reason) => {
+                error!(
+                    signalid = hex::encode(&signalid),
+                    error = reason,
+                    "parked a signal that cannot be read"
+                );
+                park(db, &signalid, &reason, now)?;
             }
         }
     }
     Ok(signals)
 }
 
-/// Reads up to `limit` signals whose lease has run out, and not many more than [`LEASED_BYTES`].
-fn due(db: &Connection, now: i64, limit: usize) -> rusqlite::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let sql = "SELECT signalid, envelope FROM signals WHERE lease_until_ms <= ?1
-               ORDER BY lease_until_ms LIMIT ?2";
+/// Takes parked signals that were not tried for `rest_ms`.
+fn retry(db: &Connection, now: i64, rest_ms: i64, limit: usize) -> rusqlite::Result<Vec<Signal>> {
+    let sql = "UPDATE signals SET tried_ms = ?1 WHERE parked_reason IS NOT NULL AND tried_ms > ?2";
+    // Tried when the clock was wrong.
+    db.prepare_cached(sql)?
+        .execute(params![now - rest_ms, now])?;
+
+    let sql = "SELECT signalid, envelope FROM signals
+               WHERE parked_reason IS NOT NULL AND tried_ms <= ?1 ORDER BY tried_ms LIMIT ?2";
+    let mut signals = Vec::new();
+    for (signalid, envelope) in due(db, sql, now - rest_ms, limit)? {
+        db.prepare_cached("UPDATE signals SET tried_ms = ?1 WHERE signalid = ?2")?
+            .execute(params![now, signalid])?;
+        // What cannot be read was said when it was parked.
+        signals.extend(stored::read(envelope).ok());
+    }
+    Ok(signals)
+}
+
+/// Reads up to `limit` signals that a query finds due, and not many more than [`LEASED_BYTES`].
+fn due(
+    db: &Connection,
+    sql: &str,
+    moment: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut select = db.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = select.query(params![now, limit])?;
+    let mut rows = select.query(params![moment, limit])?;
     let (mut found, mut bytes) = (Vec::new(), 0);
     while bytes < LEASED_BYTES
         && let Some(row) = rows.next()?
     {
         let envelope: Vec<u8> = row.get(1)?;
-        bytes += envelope.len();
+        bytes += stored::size(&envelope);
         found.push((row.get(0)?, envelope));
     }
     Ok(found)
 }
 
-fn park(db: &Connection, signalid: &[u8], reason: &str) -> rusqlite::Result<()> {
-    let sql = "UPDATE signals SET parked_reason = ?1, lease_until_ms = NULL
-               WHERE signalid = ?2 AND lease_until_ms IS NOT NULL";
+fn park(db: &Connection, signalid: &[u8], reason: &str, now: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE signals SET parked_reason = ?1, tried_ms = ?2, lease_until_ms = NULL
+               WHERE signalid = ?3 AND lease_until_ms IS NOT NULL";
     db.prepare_cached(sql)?
-        .execute(params![reason, signalid])
+        .execute(params![reason, now, signalid])
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slices_follow_one_another_and_leave_no_mark_out() {
+        assert_eq!(slice(0), [0, 0]);
+        let slices: Vec<_> = (0..=usize::from(SLICES)).map(slice).collect();
+        assert!(slices.is_sorted_by(|one, next| one < next));
+        assert!(slices[usize::from(SLICES)] > vec![0xff; 16]);
+    }
 }

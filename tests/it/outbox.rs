@@ -18,8 +18,8 @@ use lapin::types::{AMQPValue, FieldTable, LongString};
 use crate::publisher::{settings as to, until_ready};
 use crate::support::memory_ledger::MemoryLedger;
 use crate::support::proxy::Proxy;
-use crate::support::rabbit::{Broker, Inbox, Vhost};
-use crate::support::{DEADLINE, signal, until};
+use crate::support::rabbit::{Broker, Inbox, MAX_MESSAGE, Vhost};
+use crate::support::{DEADLINE, signal, signal_with, until};
 
 const EXCHANGE: &str = "signals";
 
@@ -84,6 +84,7 @@ impl Office {
             &self.drain,
             RelaySettings {
                 poll,
+                retry_parked: Some(poll),
                 ..RelaySettings::default()
             },
         );
@@ -223,6 +224,37 @@ async fn more_than_may_be_in_flight_is_left_to_the_relay() {
     assert_eq!(received(&mut inbox, 5).await, sorted(ids(&signals)));
     assert_eq!(office.count(|counters| &counters.confirmed), 2);
     assert_eq!(office.count(|counters| &counters.relayed), 3);
+}
+
+#[tokio::test]
+async fn what_stays_refused_stays_parked_and_holds_nobody_up() {
+    let office = Office::patient().await;
+    let too_large = format!("\"{}\"", "x".repeat(MAX_MESSAGE));
+    let large = signal_with("stripe", "large", &too_large);
+    let unroutable = signals(100);
+    office
+        .record_and_publish(std::slice::from_ref(&large))
+        .await;
+    office.record_and_publish(&unroutable).await;
+    until("all are parked", async || {
+        office.ledger.parked_signals().len() == 101
+    })
+    .await;
+
+    office.start_relay();
+    let mut inbox = office.inbox().await;
+    let received = received(&mut inbox, 100).await;
+    assert_eq!(received, sorted(ids(&unroutable)));
+    until("one is left", async || {
+        office.ledger.parked_signals().len() == 1
+    })
+    .await;
+    assert_eq!(office.ledger.parked_signals()[0].0, large.signalid);
+    assert_eq!(office.count(|counters| &counters.replayed), 100);
+    // It takes its turn, and the connection stays what it was.
+    let later = signals(101).split_off(100);
+    let publication = office.record_and_publish(&later).await;
+    assert_eq!(publication, Publication::Confirmed);
 }
 
 #[tokio::test]

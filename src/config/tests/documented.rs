@@ -36,6 +36,7 @@ fn an_empty_file_loads_with_the_documented_defaults() {
         (Ack::Confirmed, Duration::from_millis(300))
     );
     assert_eq!(config.ledger.lease, Duration::from_secs(10));
+    assert_eq!(config.retry_parked, Some(Duration::from_mins(1)));
     assert_eq!(config.tenant_rate, None);
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
 }

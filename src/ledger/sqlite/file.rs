@@ -12,7 +12,7 @@ use super::now_ms;
 use crate::ledger::LedgerError;
 
 /// The version of [`SCHEMA`], kept in `user_version`.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 const SCHEMA: &str = include_str!("schema.sql");
 /// What a spool has beside the tables of a ledger, of which it uses the marks.
 const SPOOL_SCHEMA: &str = include_str!("../spool/schema.sql");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hookgate::ledger::Recorded;
 
 use super::drafts::{by_content, by_id};
-use super::{Backend, backlog, ids, is_new, record_new, record_one};
+use super::{Backend, HOUR, backlog, ids, is_new, record_new, record_one};
 use crate::support::eventually;
 
 every_ledger! {
@@ -20,6 +20,9 @@ every_ledger! {
     one_endpoint_can_have_a_whole_lease
     large_signals_are_leased_in_smaller_lots
     a_long_reason_for_parking_is_taken
+    a_parked_signal_is_tried_by_one_at_a_time_until_it_is_published
+    of_parked_signals_those_tried_longest_ago_come_first
+    a_parked_signal_that_was_left_alone_too_shortly_is_not_tried
 }
 
 async fn a_lease_keeps_a_signal_to_whoever_holds_it(backend: Backend) {
@@ -202,4 +205,56 @@ async fn a_long_reason_for_parking_is_taken(backend: Backend) {
     let signal = record_new(&ledger, &by_id("a", "evt_1", "")).await;
     ledger.parked(&signal, &"é".repeat(1 << 20)).await.unwrap();
     assert_eq!(ledger.backlog().await.unwrap(), backlog(0, 1));
+}
+
+async fn a_parked_signal_is_tried_by_one_at_a_time_until_it_is_published(backend: Backend) {
+    let [one, other] = backend.open_twice().await;
+    let signal = record_new(&one, &by_id("a", "evt_1", "")).await;
+    one.parked(&signal, "no queue").await.unwrap();
+    let tried = eventually("it is tried", || async {
+        let tried = other.retry_parked(10, Duration::ZERO).await.unwrap();
+        (!tried.is_empty()).then_some(tried)
+    });
+    assert_eq!(tried.await, std::slice::from_ref(&signal));
+    assert_eq!(one.retry_parked(10, HOUR).await.unwrap(), []);
+
+    // It stays parked, and refused again it changes nothing.
+    one.parked(&signal, "still no queue").await.unwrap();
+    assert_eq!(one.backlog().await.unwrap(), backlog(0, 1));
+    assert_eq!(one.unpublished(10).await.unwrap(), []);
+    one.published(&[signal]).await.unwrap();
+    assert_eq!(one.backlog().await.unwrap(), backlog(0, 0));
+    assert_eq!(other.retry_parked(10, Duration::ZERO).await.unwrap(), []);
+}
+
+async fn of_parked_signals_those_tried_longest_ago_come_first(backend: Backend) {
+    let ledger = backend.open().await;
+    for id in ["evt_1", "evt_2", "evt_3"] {
+        let signal = record_new(&ledger, &by_id("a", id, "")).await;
+        ledger.parked(&signal, "no queue").await.unwrap();
+    }
+    // All three at one moment, which is past when the next one is tried.
+    eventually("all are tried together", || async {
+        let tried = ledger.retry_parked(10, Duration::ZERO).await.unwrap();
+        (tried.len() == 3).then_some(())
+    })
+    .await;
+    let mut seen = HashSet::new();
+    for turn in 1..=3 {
+        let tried = eventually("one is tried", || async {
+            let tried = ledger.retry_parked(1, Duration::ZERO).await.unwrap();
+            (!tried.is_empty()).then_some(tried)
+        });
+        seen.extend(ids(&tried.await));
+        assert_eq!(seen.len(), turn);
+    }
+}
+
+async fn a_parked_signal_that_was_left_alone_too_shortly_is_not_tried(backend: Backend) {
+    let ledger = backend.open().await;
+    let signal = record_new(&ledger, &by_id("a", "evt_1", "")).await;
+    assert_eq!(ledger.retry_parked(10, Duration::ZERO).await.unwrap(), []);
+    ledger.parked(&signal, "no queue").await.unwrap();
+    assert_eq!(ledger.retry_parked(10, HOUR).await.unwrap(), []);
+    assert_eq!(ledger.retry_parked(0, Duration::ZERO).await.unwrap(), []);
 }

@@ -215,7 +215,7 @@ async fn a_signal_that_cannot_be_read_is_parked_and_holds_nobody_up() {
     let bad = record_new(&ledger, &by_id("a", "evt_1", "")).await;
     let good = record_new(&ledger, &by_id("a", "evt_2", "")).await;
     let key = key_like(&redis, &format!("*:s:{}", bad.signalid));
-    redis.cli(&["HSET", &key, "envelope", "{}"]);
+    redis.cli(&["SET", &key, "{}"]);
     ledger.released(&[bad, good.clone()]).await.unwrap();
     assert_eq!(ledger.unpublished(10).await.unwrap(), [good]);
     assert_eq!(ledger.backlog().await.unwrap(), backlog(1, 1));
@@ -257,9 +257,12 @@ async fn what_is_owed_or_parked_has_no_lifetime_and_what_is_published_has() {
     assert_eq!(redis.cli(&["PTTL", &key]), "-1");
     ledger.parked(&signal, "no queue").await.unwrap();
     assert_eq!(redis.cli(&["PTTL", &key]), "-1");
-    assert_eq!(redis.cli(&["HGET", &key, "reason"]), "no queue");
+    let reasons = key_like(&redis, "*:reasons");
+    let signalid = signal.signalid.to_string();
+    assert_eq!(redis.cli(&["HGET", &reasons, &signalid]), "no queue");
     let signals = [signal];
     ledger.published(&signals).await.unwrap();
+    assert_eq!(redis.cli(&["EXISTS", &reasons]), "0");
     let left = || redis.cli(&["PTTL", &key]).parse::<i64>().unwrap();
     assert!((1..=3_600_000).contains(&left()), "{}", left());
     // A repeat does not lengthen it.
@@ -301,6 +304,76 @@ async fn the_log_names_signals_in_order_and_is_trimmed_with_time() {
     })
     .await;
     assert_eq!(ledger.backlog().await.unwrap(), backlog(1001, 0));
+}
+
+#[tokio::test]
+async fn a_bucket_of_marks_is_small_and_outlives_its_marks() {
+    let redis = Redis::start();
+    let ledger = open(&redis).await;
+    record_new(&ledger, &by_id("a", "evt_1", "")).await;
+    let bucket = key_like(&redis, "*:m:*");
+    assert_eq!(redis.cli(&["OBJECT", "ENCODING", &bucket]), "listpack");
+    let left: u64 = redis.cli(&["PTTL", &bucket]).parse().unwrap();
+    assert!((3_600_000..=4_051_000).contains(&left), "{left}");
+    // 15 bytes of the mark and 4 of its end.
+    let mark = redis.cli(&["--no-raw", "HGETALL", &bucket]);
+    assert_eq!(mark.lines().count(), 2, "{mark}");
+}
+
+#[tokio::test]
+async fn marks_whose_time_is_over_are_swept_from_buckets_that_live_on() {
+    let redis = Redis::start();
+    let ledger = open(&redis).await;
+    let mut draft = by_id("a", "evt_1", "");
+    draft.keep_marks = Duration::ZERO;
+    let signal = record_new(&ledger, &draft).await;
+    let bucket = key_like(&redis, "*:m:*");
+    // As a mark whose time is not over keeps its bucket.
+    redis.cli(&["HSET", &bucket, "fifteen bytes..", "zzzz"]);
+    redis.cli(&["PERSIST", &bucket]);
+    assert_eq!(redis.cli(&["HLEN", &bucket]), "2");
+    eventually("the mark is swept", || async {
+        ledger.prune().await.unwrap();
+        (redis.cli(&["HLEN", &bucket]) == "1").then_some(())
+    })
+    .await;
+    assert_eq!(
+        redis.cli(&["HGET", &bucket, "fifteen bytes.."]),
+        "zzzz",
+        "a mark that is of use is gone"
+    );
+    assert_eq!(ledger.backlog().await.unwrap(), backlog(1, 0));
+    ledger.published(&[signal]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_another_layout_left_is_not_touched() {
+    let redis = Redis::start();
+    redis.cli(&["ZADD", "{hookgate:0}:owed", "0", "left"]);
+    let ledger = open(&redis).await;
+    assert_eq!(ledger.unpublished(10).await.unwrap(), []);
+    assert_eq!(redis.cli(&["ZCARD", "{hookgate:0}:owed"]), "1");
+}
+
+#[tokio::test]
+async fn a_large_signal_is_stored_in_fewer_bytes() {
+    let redis = Redis::start();
+    let ledger = open(&redis).await;
+    let signal = record_new(
+        &ledger,
+        &by_id("a", "evt_1", &"much the same; ".repeat(500)),
+    )
+    .await;
+    let stored: usize = redis
+        .cli(&["STRLEN", &key_like(&redis, "*:s:*")])
+        .parse()
+        .unwrap();
+    assert!(stored < signal.envelope.len() / 4, "{stored}");
+    ledger
+        .released(std::slice::from_ref(&signal))
+        .await
+        .unwrap();
+    assert_eq!(ledger.unpublished(10).await.unwrap(), [signal]);
 }
 
 #[tokio::test]

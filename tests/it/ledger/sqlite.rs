@@ -2,9 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hookgate::ledger::{self, Ledger, LedgerError, LedgerUrl, Recorded, Settings};
+use hookgate::signal::Signal;
 use rusqlite::Connection;
 
 use super::drafts::{by_content, by_id};
@@ -132,6 +134,95 @@ async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
         matches!(&error, LedgerError::Corrupt(what) if what.contains("version 99")),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_version_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let older = Connection::open(&path).unwrap();
+    older
+        .execute_batch("CREATE TABLE marks (mark); PRAGMA user_version = 1")
+        .unwrap();
+    drop(older);
+    let error = try_open(&path).await.unwrap_err();
+    assert!(
+        matches!(&error, LedgerError::Corrupt(what) if what.contains("version 1")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_record_gets_through_while_much_is_pruned() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = LedgerUrl::Sqlite(dir.path().join("ledger.db"));
+    let settings = Settings {
+        url,
+        retention: Duration::ZERO,
+        lease: HOUR,
+        timeout: DEADLINE,
+    };
+    let ledger = ledger::open(&settings).await.unwrap();
+    let drafts = (0..2000).map(|n| by_id("a", &format!("evt_{n}"), ""));
+    let recorded = ledger.record(drafts.collect()).await.unwrap();
+    let signals: Vec<Signal> = recorded.into_iter().filter_map(new).collect();
+    ledger.published(&signals).await.unwrap();
+
+    let ended = Mutex::new(Vec::new());
+    let pruning = async {
+        let pruned = ledger.prune().await.unwrap();
+        ended.lock().unwrap().push("pruned");
+        pruned
+    };
+    let recording = async {
+        record_new(&ledger, &by_id("a", "meanwhile", "")).await;
+        ended.lock().unwrap().push("recorded");
+    };
+    let (pruned, ()) = tokio::join!(pruning, recording);
+    assert_eq!(*ended.lock().unwrap(), ["recorded", "pruned"]);
+    // Retention is a millisecond at least: the last ones may be too young by that.
+    let rest = ledger.prune().await.unwrap();
+    assert_eq!(pruned + rest, 2000);
+    assert_eq!(ledger.backlog().await.unwrap(), backlog(1, 0));
+}
+
+fn new(recorded: Recorded) -> Option<Signal> {
+    match recorded {
+        Recorded::New { signal, .. } => Some(signal),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn marks_whose_time_is_over_are_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let ledger = try_open(&path).await.unwrap();
+    let mut drafts: Vec<_> = (0..50)
+        .map(|n| by_content("a", &format!("evt_{n}"), &n.to_string()))
+        .collect();
+    for draft in &mut drafts {
+        draft.keep_marks = Duration::ZERO;
+    }
+    ledger.record(drafts).await.unwrap();
+    record_new(&ledger, &by_id("a", "kept", "")).await;
+    ledger.close().await;
+    // As if they had been recorded long ago.
+    let db = Connection::open(&path).unwrap();
+    let age = "UPDATE marks SET ends = ends - 3000 WHERE ends < (SELECT max(ends) FROM marks)";
+    assert_eq!(db.execute(age, []).unwrap(), 100);
+    drop(db);
+
+    let ledger = try_open(&path).await.unwrap();
+    for _ in 0..64 {
+        ledger.prune().await.unwrap();
+    }
+    ledger.close().await;
+    let left =
+        Connection::open(&path)
+            .unwrap()
+            .query_row("SELECT count(*) FROM marks", [], |row| row.get::<_, i64>(0));
+    assert_eq!(left.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What becomes of deliveries while the broker or the ledger is away, and afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lapin::types::FieldTable;
 
@@ -181,9 +181,46 @@ async fn what_no_queue_takes_is_accepted_and_parked() {
     );
     gateway.until_metric(PARKED, 1).await;
     gateway.until_metric(OWED, 0).await;
-    let key = redis.cli(&["KEYS", &format!("*:s:{}", signalid(&answer))]);
-    let reason = redis.cli(&["HGET", &key, "reason"]);
+    let key = redis.cli(&["KEYS", "*:reasons"]);
+    let reason = redis.cli(&["HGET", &key, &signalid(&answer)]);
     assert!(reason.contains("unroutable"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_is_parked_is_published_once_a_queue_takes_it() {
+    let vhost = Broker::shared().await.vhost().await;
+    vhost.exchange(EXCHANGE).await;
+    let redis = Redis::start();
+    let setup = |ledger: Option<&Redis>| {
+        let setup = Setup::new().publisher(vhost.address().expose(), "retry_parked = \"200ms\"");
+        let setup = match ledger {
+            Some(redis) => setup.ledger(&redis.url()),
+            None => setup,
+        };
+        setup.endpoint("charges", "acme", "stripe")
+    };
+    let (on_redis, on_sqlite) = (setup(Some(&redis)), setup(None));
+    let mut parked = BTreeSet::new();
+    let gateways = [on_redis.start().await, on_sqlite.start().await];
+    for (gateway, event) in gateways.iter().zip(["redis", "sqlite"]) {
+        gateway.until_metric(PUBLISHER_READY, 1).await;
+        let answer = gateway.send(to("charges", &signed("stripe", event))).await;
+        parked.insert(signalid(&answer));
+        gateway.until_metric(PARKED, 1).await;
+    }
+
+    let mut inbox = vhost.inbox_of(EXCHANGE).await;
+    let mut received = BTreeSet::new();
+    while received.len() < parked.len() {
+        received.insert(next(&mut inbox).await.signalid);
+    }
+    assert_eq!(received, parked);
+    for gateway in &gateways {
+        gateway.until_metric(PARKED, 0).await;
+        let replayed = r#"hookgate_publish_total{result="replayed"}"#;
+        assert_eq!(gateway.metric(replayed).await, 1);
+        assert_eq!(gateway.metric(OWED).await, 0);
+    }
 }
 
 /// Makes sure that deliveries are refused and readiness says why, while the ledger is away.

@@ -21,7 +21,7 @@ struct State {
     failing: bool,
     known: HashSet<SignalId>,
     owed: Vec<Owed>,
-    parked: Vec<(Signal, String)>,
+    parked: Vec<Parked>,
     discharged: Vec<SignalId>,
 }
 
@@ -29,6 +29,13 @@ struct State {
 struct Owed {
     signal: Signal,
     leased_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    signal: Signal,
+    reason: String,
+    tried: Instant,
 }
 
 impl MemoryLedger {
@@ -83,7 +90,7 @@ impl MemoryLedger {
         state
             .parked
             .iter()
-            .map(|(signal, reason)| (signal.signalid, reason.clone()))
+            .map(|parked| (parked.signal.signalid, parked.reason.clone()))
             .collect()
     }
 
@@ -155,6 +162,9 @@ impl Ledger for MemoryLedger {
             state
                 .owed
                 .retain(|owed| owed.signal.signalid != signal.signalid);
+            state
+                .parked
+                .retain(|parked| parked.signal.signalid != signal.signalid);
             state.discharged.push(signal.signalid);
         }
         Ok(())
@@ -178,8 +188,28 @@ impl Ledger for MemoryLedger {
         state
             .owed
             .retain(|owed| owed.signal.signalid != signal.signalid);
-        state.parked.push((signal.clone(), reason.to_owned()));
+        let known = |parked: &Parked| parked.signal.signalid == signal.signalid;
+        if !state.parked.iter().any(known) {
+            state.parked.push(Parked {
+                signal: signal.clone(),
+                reason: reason.to_owned(),
+                tried: clock::instant(),
+            });
+        }
         Ok(())
+    }
+
+    async fn retry_parked(&self, limit: usize, rest: Duration) -> Result<Vec<Signal>, LedgerError> {
+        let now = clock::instant();
+        let mut state = self.working()?;
+        state.parked.sort_by_key(|parked| parked.tried);
+        let due = state.parked.iter_mut();
+        let due = due.filter(|parked| now.duration_since(parked.tried) >= rest);
+        let taken = due.take(limit).map(|parked| {
+            parked.tried = now;
+            parked.signal.clone()
+        });
+        Ok(taken.collect())
     }
 
     async fn backlog(&self) -> Result<Backlog, LedgerError> {
