@@ -12,7 +12,7 @@ QUICKLY := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO
 DENY := cargo-deny@0.20.2
 FUZZ := cargo-fuzz@0.13.2
 
-.PHONY: help demo test check fmt clippy deny docs deploy-check charts fuzz bench dist image smoke
+.PHONY: help demo test model check fmt clippy deny docs deploy-check charts fuzz bench dist image smoke
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\)[a-z ]*:.*## /\1\t/p' Makefile | expand -t 14
@@ -23,6 +23,9 @@ demo: rust ## serve on embedded defaults, and send real and forged deliveries (A
 test: rust ## install what the tests need (Debian), then run them all
 	./tests/setup.sh
 	cargo test --locked
+
+model: rust ## the model of the protocol, to wider bounds than the tests go
+	cargo test --locked --release --test model -- --include-ignored --nocapture --test-threads 1
 
 check: fmt clippy deny ## what a commit must pass beside the tests
 

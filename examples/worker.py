@@ -1,24 +1,110 @@
-"""Prints each signal of the queue `hookgate` once: worker.py [AMQP_URL]"""
+"""Applies the effect of each signal of a queue once, however often the signal comes.
+
+    AMQP_URL=amqp://localhost QUEUE=hookgate DB=worker.db python3 worker.py
+"""
 
 import json
 import os
+import random
+import signal as signals
+import sqlite3
 import sys
+import time
 
 import pika
+from pika.exceptions import AMQPError
 
-seen = set()  # a real worker keeps this where it keeps its results, in the same transaction
+URL = os.environ.get("AMQP_URL", "amqp://localhost")
+QUEUE = os.environ.get("QUEUE", "hookgate")
+DB = os.environ.get("DB", "worker.db")
+PREFETCH = 16  # signals that the broker sends ahead of their acknowledgement
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to reach the broker
+
+stopping = False
 
 
-def work(channel, method, properties, body):
-    if properties.message_id not in seen:
+def open_store():
+    db = sqlite3.connect(DB)
+    db.executescript("""
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        CREATE TABLE IF NOT EXISTS seen (signalid TEXT PRIMARY KEY);
+        CREATE TABLE IF NOT EXISTS effects (signalid TEXT NOT NULL, type TEXT NOT NULL, event TEXT NOT NULL);
+    """)
+    return db
+
+
+def effect(db, signal):
+    """What this worker is for. Whatever it does, it does in this transaction."""
+    row = (signal["signalid"], signal["type"], signal["id"])
+    db.execute("INSERT INTO effects VALUES (?, ?, ?)", row)
+
+
+def apply(db, signal):
+    """Takes note of the signal and applies its effect: both, or neither. False if it is a repeat."""
+    with db:  # commits, or rolls back
+        key = (signal["signalid"],)
+        new = db.execute("INSERT OR IGNORE INTO seen VALUES (?)", key).rowcount == 1
+        if new:
+            effect(db, signal)
+        return new
+
+
+def read(body):
+    """Returns the signal, or None where it is none and never will be."""
+    try:
         signal = json.loads(body)
+        names = [signal["signalid"], signal["type"], signal["id"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return signal if all(isinstance(name, str) for name in names) else None
+
+
+def work(db, channel, tag, body):
+    signal = read(body)
+    if signal is None:
+        channel.basic_reject(tag, requeue=False)  # to the dead letters
+        return
+    if apply(db, signal):
         print(signal["type"], signal["id"], flush=True)
-        seen.add(properties.message_id)
-    channel.basic_ack(method.delivery_tag)
+    channel.basic_ack(tag)  # after the commit: a crash in between makes a repeat, which is dropped
 
 
-url = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("AMQP_URL", "amqp://localhost")
-channel = pika.BlockingConnection(pika.URLParameters(url)).channel()
-channel.basic_qos(prefetch_count=16)
-channel.basic_consume("hookgate", work)
-channel.start_consuming()
+def consume(db):
+    """Works until the broker goes away or the process is to stop."""
+    connection = pika.BlockingConnection(pika.URLParameters(URL))
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=PREFETCH)
+    for method, _, body in channel.consume(QUEUE, inactivity_timeout=0.5):
+        if stopping:
+            break
+        if method is not None:
+            work(db, channel, method.delivery_tag, body)
+    connection.close()  # what was not acknowledged goes back to the queue
+
+
+def stop(*_):
+    global stopping
+    stopping = True
+
+
+def main():
+    signals.signal(signals.SIGTERM, stop)
+    signals.signal(signals.SIGINT, stop)
+    db = open_store()
+    pause = SHORTEST_PAUSE
+    while not stopping:
+        began = time.monotonic()
+        try:
+            consume(db)
+        except AMQPError as error:
+            print(f"broker: {error!r}", file=sys.stderr)
+        ended = time.monotonic()
+        pause = SHORTEST_PAUSE if ended - began > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+        again = ended + random.uniform(pause / 2, pause)
+        while not stopping and time.monotonic() < again:
+            time.sleep(0.1)
+    db.close()
+
+
+main()

@@ -220,10 +220,29 @@ fn anchors(page: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_worker_of_the_readme_is_the_one_of_the_examples() {
-    assert_eq!(
-        blocks(&read("README.md"), "python"),
-        [read("examples/worker.py")]
-    );
+    let [shown] = &blocks(&read("README.md"), "python")[..] else {
+        panic!("the readme shows one worker");
+    };
+    assert!(read("examples/worker.py").contains(shown), "{shown}");
+}
+
+#[test]
+fn the_example_workers_take_the_same_settings_and_keep_the_same_tables() {
+    let all = ["py", "mjs", "rs"].map(|ending| read(&format!("examples/worker.{ending}")));
+    let tables = |code: &str| -> Vec<String> {
+        let lines = code.lines().map(str::trim);
+        let created = lines.filter(|line| line.starts_with("CREATE TABLE"));
+        created
+            .map(|line| line[..line.find(';').unwrap()].to_owned())
+            .collect()
+    };
+    for code in &all {
+        for setting in ["AMQP_URL", "QUEUE", "DB"] {
+            assert!(code.contains(setting), "{setting}");
+        }
+        assert_eq!(tables(code), tables(&all[0]));
+        assert_eq!(tables(code).len(), 2);
+    }
 }
 
 #[test]

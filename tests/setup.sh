@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: Redis, RabbitMQ, a Python with an AMQP client, and the
-# vendors' SDKs that tests/sdk runs, with the Node.js of some of them. The tests start servers of their
-# own, on ports of their own. Silent where nothing is missing.
+# Installs what the tests need beside Rust: Redis, RabbitMQ, a Python with an AMQP client, Node.js with
+# what the worker in examples/ needs, and the vendors' SDKs that tests/sdk runs. The tests start servers
+# of their own, on ports of their own. Silent where nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -40,7 +40,7 @@ fi
 
 ./deploy/tools.sh tests/requirements.txt
 
-# The SDKs are kept apart, in an environment of their own. What was installed is remembered as a copy of
+# The SDKs in Python are kept apart, in an environment of their own. What was installed is remembered as a copy of
 # the file that asked for it.
 sdk=tests/sdk
 if ! cmp -s $sdk/requirements.txt .tools/sdk/requirements.txt; then
@@ -50,7 +50,9 @@ if ! cmp -s $sdk/requirements.txt .tools/sdk/requirements.txt; then
     cp $sdk/requirements.txt .tools/sdk/
 fi
 # Scripts of packages are not run: none of these has anything to build.
-if ! cmp -s $sdk/package-lock.json $sdk/node_modules/package-lock.json; then
-    npm ci --prefix $sdk --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
-    cp $sdk/package-lock.json $sdk/node_modules/
-fi
+for packages in $sdk examples; do
+    if ! cmp -s $packages/package-lock.json $packages/node_modules/package-lock.json; then
+        npm ci --prefix $packages --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
+        cp $packages/package-lock.json $packages/node_modules/
+    fi
+done

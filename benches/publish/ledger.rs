@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hookgate::ledger::{Backlog, Ledger, LedgerError, Recorded};
@@ -75,6 +76,14 @@ impl Ledger for Owing {
 
     async fn parked(&self, signal: &Signal, _reason: &str) -> Result<(), LedgerError> {
         self.published(std::slice::from_ref(signal)).await
+    }
+
+    async fn retry_parked(
+        &self,
+        _limit: usize,
+        _rest: Duration,
+    ) -> Result<Vec<Signal>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn backlog(&self) -> Result<Backlog, LedgerError> {

@@ -161,6 +161,8 @@ async fn a_record_gets_through_while_much_is_pruned() {
         retention: Duration::ZERO,
         lease: HOUR,
         timeout: DEADLINE,
+        durability: ledger::Durability::Memory,
+        access: ledger::redis::Access::default(),
     };
     let ledger = ledger::open(&settings).await.unwrap();
     let drafts = (0..2000).map(|n| by_id("a", &format!("evt_{n}"), ""));

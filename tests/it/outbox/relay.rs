@@ -88,6 +88,7 @@ async fn draining(publisher: &Arc<Slow>, backlog: &[Signal]) -> (Arc<MemoryLedge
         poll: Duration::from_millis(20),
         batch: 5,
         concurrency: 10,
+        retry_parked: None,
     };
     relay::start(&outbox, &drain, settings);
     (ledger, outbox, drain)

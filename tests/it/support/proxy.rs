@@ -4,10 +4,12 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::copy;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use super::until;
 
 /// What the proxy does with connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ enum Way {
     Frozen,
     /// Breaks connections off, and new ones as soon as they are made.
     TurnedAway,
+    /// Passes on what the server says, and nothing that the client says.
+    Mute,
 }
 
 /// A proxy on a port of its own. It ends when it is dropped.
@@ -79,6 +83,22 @@ impl Proxy {
         self.way.send_replace(Way::Frozen);
     }
 
+    /// Breaks all connections off, and takes new ones. What was held back is lost.
+    pub(crate) async fn interrupt(&self) {
+        self.cut();
+        let address = (Ipv4Addr::LOCALHOST, self.port);
+        until("connections are refused", async || {
+            TcpStream::connect(address).await.is_err()
+        })
+        .await;
+        self.mend();
+    }
+
+    /// Holds back what clients say, such as acknowledgements, and passes on what the server says.
+    pub(crate) fn mute(&self) {
+        self.way.send_replace(Way::Mute);
+    }
+
     /// Passes everything on again.
     pub(crate) fn mend(&self) {
         self.way.send_replace(Way::Open);
@@ -118,21 +138,38 @@ async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
     Some(listener?.accept().await.ok()?.0)
 }
 
-async fn pass_on(mut client: TcpStream, server: u16, mut way: watch::Receiver<Way>) {
+async fn pass_on(mut client: TcpStream, server: u16, way: watch::Receiver<Way>) {
     let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await else {
         return;
     };
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_server, mut to_server) = server.split();
-    loop {
-        let mut frozen = way.clone();
-        tokio::select! {
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let asked = pass(from_client, to_server, way.clone(), |way| way == Way::Open);
+    let answered = pass(from_server, to_client, way, |way| {
+        matches!(way, Way::Open | Way::Mute)
+    });
+    tokio::select! {
+        () = asked => {}
+        () = answered => {}
+    }
+}
+
+/// Passes bytes on in one direction, while the way is open for it.
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut way: watch::Receiver<Way>,
+    open: fn(Way) -> bool,
+) {
+    let mut buffer = [0; 8192];
+    while way.wait_for(|way| open(*way)).await.is_ok() {
+        let read = tokio::select! {
             biased;
-            _ = frozen.wait_for(|way| *way == Way::Frozen) => {}
-            _ = copy(&mut from_client, &mut to_server) => return,
-            _ = copy(&mut from_server, &mut to_client) => return,
-        }
-        if way.wait_for(|way| *way == Way::Open).await.is_err() {
+            _ = way.wait_for(|way| !open(*way)) => continue,
+            read = from.read(&mut buffer) => read,
+        };
+        let bytes = &buffer[..read.unwrap_or(0)];
+        if bytes.is_empty() || to.write_all(bytes).await.is_err() {
             return;
         }
     }
