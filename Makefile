@@ -12,7 +12,7 @@ QUICKLY := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO
 DENY := cargo-deny@0.20.2
 FUZZ := cargo-fuzz@0.13.2
 
-.PHONY: help demo test model check fmt clippy deny docs deploy-check charts fuzz bench dist image smoke
+.PHONY: help demo test model campaign check fmt clippy deny docs deploy-check charts fuzz bench dist image smoke
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\)[a-z ]*:.*## /\1\t/p' Makefile | expand -t 14
@@ -26,6 +26,10 @@ test: rust ## install what the tests need (Debian), then run them all
 
 model: rust ## the model of the protocol, to wider bounds than the tests go
 	cargo test --locked --release --test model -- --include-ignored --nocapture --test-threads 1
+
+campaign: rust ## the long fault campaign, from a release build; writes docs/CAMPAIGN.md (CAMPAIGN_SEED=1 …)
+	./tests/setup.sh
+	cargo test --release --locked --test campaign -- --ignored --nocapture
 
 check: fmt clippy deny ## what a commit must pass beside the tests
 

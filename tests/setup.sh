@@ -14,6 +14,8 @@ need() {
 need redis-server test -x /usr/bin/redis-server
 # Not the wrapper in /usr/sbin: the tests start the script it wraps, as whoever they run as.
 need rabbitmq-server test -x /usr/lib/rabbitmq/bin/rabbitmq-server
+# What lets the campaign set the clock of a gateway.
+need faketime sh -c 'ls /usr/lib/*/faketime/libfaketimeMT.so.1'
 need python3-venv python3 -c 'import ensurepip, venv'
 need nodejs node --eval 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'
 # Debian's npm comes with Debian's Node.js; other packages of Node.js bring their own.

@@ -2,56 +2,19 @@
 
 pub(crate) mod gateway;
 pub(crate) mod key_server;
+pub(crate) mod line;
 pub(crate) mod memory_ledger;
 pub(crate) mod pki;
+pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod rabbit;
 pub(crate) mod redis;
-
-use std::future::Future;
-use std::time::Duration;
+mod waiting;
 
 use hookgate::signal::{Signal, SignalId, source};
 
-/// How long a condition may take to come true before a test fails. Long, because machines are slow.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-
-/// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(10);
-
-/// Asks again and again until `check` gives something, and returns it.
-///
-/// # Panics
-///
-/// Panics with `what` where that does not happen within [`DEADLINE`].
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut check: impl FnMut() -> F,
-) -> T {
-    let asking = async {
-        loop {
-            if let Some(found) = check().await {
-                return found;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, asking)
-        .await
-        .unwrap_or_else(|_| panic!("not in time: {what}"))
-}
-
-/// Waits until a condition holds, or fails the test and says what it waited for.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waited = async {
-        while !holds().await {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    let in_time = tokio::time::timeout(DEADLINE, waited).await;
-    assert!(in_time.is_ok(), "waited in vain until {what}");
-}
+pub(crate) use self::waiting::{DEADLINE, eventually, until};
 
 /// Makes a signal of a provider, with data of its own.
 pub(crate) fn signal(provider: &str, event: &str) -> Signal {

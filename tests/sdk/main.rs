@@ -5,6 +5,8 @@
 //! `tests/setup.sh` installs them. Without them these tests fail: nothing is skipped.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../it/support/line.rs"]
+mod line;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 #[path = "../it/support/process.rs"]
 mod process;

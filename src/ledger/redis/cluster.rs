@@ -480,7 +480,7 @@ mod tests {
         // From its appendix, and from `CLUSTER KEYSLOT`.
         assert_eq!(slot("123456789"), 0x31C3);
         let shards = [0, 1, 15].map(|n| slot(&Shard::all_from(0)[n].tag()));
-        assert_eq!(shards, [3492, 7557, 14630]);
+        assert_eq!(shards, [15963, 11898, 4510]);
     }
 
     #[test]
@@ -492,13 +492,13 @@ mod tests {
         };
         let answer = Value::Array(vec![
             range(0, 5000, text("10.0.0.1"), 7001),
-            range(5001, 10_000, Value::Nil, 7002),
+            range(5001, 12_000, Value::Nil, 7002),
         ]);
         let owners = owners(answer, "seed").unwrap();
         let all = Shard::all_from(0);
-        assert_eq!(owners[&all[0]], ("10.0.0.1".to_owned(), 7001));
+        assert_eq!(owners[&all[15]], ("10.0.0.1".to_owned(), 7001));
         assert_eq!(owners[&all[1]], ("seed".to_owned(), 7002));
-        assert_eq!(owners.get(&all[15]), None);
+        assert_eq!(owners.get(&all[0]), None);
         assert!(super::owners(Value::Nil, "seed").is_none());
     }
 

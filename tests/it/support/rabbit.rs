@@ -4,7 +4,7 @@
 //! the test process is gone, however that ended: the watchdog waits for the end of a pipe.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{ChildStdin, Command, Stdio};
@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 use super::pki::Pki;
+use super::ports::free_ports;
 use super::{DEADLINE, until};
 
 /// Where the programs are. Debian's wrappers in /usr/sbin would switch user.
@@ -51,7 +52,7 @@ rm -rf "$1"
 /// A private broker.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     pki: Pki,
     ports: Ports,
     vhosts: AtomicUsize,
@@ -171,12 +172,20 @@ impl Broker {
 
     /// Kills the broker. What it has confirmed is still there when it starts again.
     pub(crate) async fn kill(&self) {
-        let group = self.group.lock().unwrap().take().expect("the broker runs");
-        kill_group(group);
+        self.signal("-KILL");
+        *self.group.lock().unwrap() = None;
         until("the broker is gone", async || {
             !is_open(self.ports.amqp).await
         })
         .await;
+    }
+
+    /// Sends every process of the broker a signal of the operating system, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let group = self.group.lock().unwrap().expect("the broker runs");
+        let group = format!("-{group}");
+        let sent = Command::new("kill").args([signal, "--", &group]).status();
+        assert!(sent.unwrap().success(), "no process group {group}");
     }
 
     /// Returns the port for AMQP.
@@ -422,22 +431,8 @@ impl Inbox {
     }
 }
 
-/// Returns ports that were free a moment ago.
-fn free_ports<const N: usize>() -> [u16; N] {
-    // All are held until the last is found, or the same one could be found twice.
-    let held = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port())
-}
-
 async fn is_open(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port))
         .await
         .is_ok()
-}
-
-fn kill_group(group: u32) {
-    let status = Command::new("kill")
-        .args(["-KILL", "--", &format!("-{group}")])
-        .status();
-    assert!(status.unwrap().success(), "no process group {group}");
 }

@@ -4,11 +4,13 @@
 //! A server ends with the value that started it, and with the test process, however that ends: a shell holds
 //! the server and kills it when the pipe from the test is closed.
 
+// Named, so that another test target can include this file.
+#[path = "redis/certificates.rs"]
 mod certificates;
+#[path = "redis/groups.rs"]
 mod groups;
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use tempfile::TempDir;
 pub(crate) use self::certificates::Certificates;
 pub(crate) use self::groups::{Cluster, Replicated, SERVICE};
 use super::DEADLINE;
+use super::ports::free_port;
 
 /// Runs `$0 "$@"` until standard input is closed, and prints its process id first. Removes the
 /// directory in `$REMOVE` at the end.
@@ -51,7 +54,7 @@ pub(crate) struct Options {
 #[derive(Debug)]
 pub(crate) struct Redis {
     port: u16,
-    dir: TempDir,
+    pub(crate) dir: TempDir,
     options: Options,
     keeper: Option<Child>,
     pid: String,
@@ -295,19 +298,5 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// Finds a free port that leaves room for a cluster's second port, 10000 above it.
-fn free_port() -> u16 {
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        if port < 55_000 {
-            return port;
-        }
     }
 }
