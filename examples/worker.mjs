@@ -7,7 +7,7 @@ import Database from "libsql";
 
 const { AMQP_URL = "amqp://localhost", QUEUE = "hookgate", DB = "worker.db" } = process.env;
 const PREFETCH = 16; // signals that the broker sends ahead of their acknowledgement
-const [SHORTEST_PAUSE, LONGEST_PAUSE] = [500, 30_000]; // ms between attempts to reach the broker
+const [SHORTEST_PAUSE, LONGEST_PAUSE] = [500, 10_000]; // ms between attempts to reach the broker
 
 const db = new Database(DB);
 db.exec(`

@@ -18,7 +18,7 @@ URL = os.environ.get("AMQP_URL", "amqp://localhost")
 QUEUE = os.environ.get("QUEUE", "hookgate")
 DB = os.environ.get("DB", "worker.db")
 PREFETCH = 16  # signals that the broker sends ahead of their acknowledgement
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to reach the broker
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between attempts to reach the broker
 
 stopping = False
 

@@ -24,7 +24,7 @@ use tokio::signal::unix::{Signal as Stop, SignalKind, signal};
 const PREFETCH: u16 = 16;
 /// Between attempts to reach the broker.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What this worker reads of a signal.
 #[derive(Deserialize)]

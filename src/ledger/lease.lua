@@ -1,6 +1,7 @@
 -- Leases signals whose lease has run out, or takes parked ones that were not tried for a while.
 --
--- KEYS: owed or parked, reasons. ARGV: limit, the last moment that is due in ms (0 for now), the moment that
+-- KEYS: owed, or parked and reasons (no key too many: while a slot moves, one that is missing would stand
+--       in the way). ARGV: limit, the last moment that is due in ms (0 for now), the moment that
 --       a signal gets in ms from now, how far ahead a moment can be in ms, most bytes, and the beginning
 --       of signals' keys (they share the hash tag of KEYS[1]).
 -- Answers two lists: signalid and envelope by turns; and the signalids whose signal is gone.
@@ -38,7 +39,9 @@ for _, signalid in ipairs(redis.call('ZRANGEBYSCORE', signals, '-inf', due, 'LIM
   local envelope = redis.call('GET', ARGV[6] .. signalid)
   if not envelope then
     redis.call('ZREM', signals, signalid)
-    redis.call('HDEL', KEYS[2], signalid)
+    if KEYS[2] then
+      redis.call('HDEL', KEYS[2], signalid)
+    end
     lost[#lost + 1] = signalid
   else
     bytes = bytes + size_of(envelope)

@@ -26,11 +26,14 @@ pub(crate) enum Broken {
     RefusedForGood,
     LedgerUnpublished,
     StillOwed,
+    NoEffect,
+    EffectTwice,
+    EffectOfNothing,
     DidNotComeBack,
 }
 
 impl Broken {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Lost,
         Self::TwoSignals,
         Self::SharedSignal,
@@ -43,6 +46,9 @@ impl Broken {
         Self::RefusedForGood,
         Self::LedgerUnpublished,
         Self::StillOwed,
+        Self::NoEffect,
+        Self::EffectTwice,
+        Self::EffectOfNothing,
         Self::DidNotComeBack,
     ];
 
@@ -61,6 +67,9 @@ impl Broken {
             Self::RefusedForGood => "genuine and never accepted",
             Self::LedgerUnpublished => "in the ledger, neither published nor owed nor parked (2)",
             Self::StillOwed => "still owed at the end (2)",
+            Self::NoEffect => "published and without effect at a worker (2)",
+            Self::EffectTwice => "with more than one effect at a worker (3)",
+            Self::EffectOfNothing => "with an effect at a worker and never published (3)",
             Self::DidNotComeBack => "faults from which the system did not come back",
         }
     }
@@ -359,6 +368,15 @@ impl Book {
     /// How many events were published.
     pub(crate) fn published_events(&self) -> usize {
         self.events_by_signal.len()
+    }
+
+    /// The signals that were published of the events of an endpoint.
+    pub(crate) fn published_of(&self, endpoint: usize) -> BTreeSet<SignalId> {
+        let of_it = self
+            .events
+            .iter()
+            .filter(|event| usize::from(event.endpoint) == endpoint);
+        of_it.filter_map(|event| event.published).collect()
     }
 
     /// Begins anew with the events to come: those that there are stay as they are, and are no longer

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::link::{Toward, Way};
 use super::plan::{Fault, Kind};
 use super::rng::Rng;
-use super::site::{EXCHANGE, End, Held, QUEUE, Replica, Site};
+use super::site::{EXCHANGE, End, Held, Replica, Site};
 
 /// A policy under which the queue takes nothing more.
 const FULL: &str = r##"{"pattern":"^campaign$","apply-to":"queues",
@@ -54,6 +54,10 @@ pub(crate) async fn inject(site: &Site, fault: Fault, told: UnboundedSender<Inst
             on_gateway(replica, kind, lasts).await
         }
         Kind::ClockJump => jump(site, lasts, &mut rng).await,
+        Kind::WorkerKilled => {
+            let which = rng.index(site.workers.many());
+            site.workers.kill(which, lasts).await
+        }
         Kind::RedisKilled | Kind::RedisStopped | Kind::RedisFull => {
             on_redis(site, kind, lasts).await
         }
@@ -248,8 +252,7 @@ async fn on_topology(site: &Site, kind: Kind, lasts: Duration) -> Instant {
         }
         Kind::QueueUnbound => {
             // Not deleted: that would take with it what the broker has taken responsibility for.
-            let binding = format!("e/{EXCHANGE}/q/{QUEUE}/%23");
-            site.manage("DELETE", "bindings", &binding, "").await;
+            site.unbind().await;
             sleep(lasts).await;
             site.declare().await;
         }

@@ -9,8 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+
 use super::events::{BASE64_SECRET, Endpoint};
 use super::plan::Plan;
+use super::support::line::Line;
 use super::support::ports::free_ports;
 use super::support::process::SECRET;
 use super::support::until;
@@ -25,7 +29,10 @@ const FAKE_CLOCK: [&str; 2] = [
 #[derive(Debug)]
 pub(crate) struct Gateway {
     public: u16,
+    admin: u16,
     config: PathBuf,
+    /// Its configuration without a spool, and with one.
+    configurations: [String; 2],
     log: PathBuf,
     environment: Vec<(&'static str, String)>,
     /// The file that says what the clock shows.
@@ -45,7 +52,11 @@ impl Gateway {
     ) -> Self {
         let [public, admin] = free_ports();
         let config = dir.join(format!("{name}.toml"));
-        std::fs::write(&config, configuration(plan, endpoints, (public, admin))).unwrap();
+        let spool = dir.join(format!("{name}.spool"));
+        let spool = format!("spool = \"sqlite:{}\"\n", spool.display());
+        let configurations =
+            ["", &spool].map(|spool| configuration(plan, endpoints, (public, admin), spool));
+        std::fs::write(&config, &configurations[0]).unwrap();
         let mut environment = vec![
             ("LEDGER_URL", ledger),
             ("PUBLISHER_URL", publisher),
@@ -66,7 +77,9 @@ impl Gateway {
         }
         Self {
             public,
+            admin,
             config,
+            configurations,
             log: dir.join(format!("{name}.log")),
             environment,
             clock,
@@ -87,6 +100,21 @@ impl Gateway {
             .stderr(log.unwrap());
         let child = command.spawn().unwrap();
         *self.child.lock().unwrap() = Some(child);
+    }
+
+    /// Has a spool beside its ledger, or none, from its next start on.
+    pub(crate) fn configure(&self, with_spool: bool) {
+        std::fs::write(&self.config, &self.configurations[usize::from(with_spool)]).unwrap();
+    }
+
+    /// How many deliveries wait in its spool; nothing where it does not answer.
+    pub(crate) async fn spooled(&self) -> Option<u64> {
+        let mut line = Line::to(local(self.admin)).await.ok()?;
+        let request = Request::get("/metrics").header("host", "localhost");
+        let answer = line.send(request.body(Bytes::new()).unwrap()).await.ok()?;
+        let metrics = std::str::from_utf8(answer.body()).ok()?;
+        let value = |line: &str| line.strip_prefix("hookgate_spooled ")?.trim().parse().ok();
+        metrics.lines().find_map(value)
     }
 
     /// Sends it a signal of the operating system, such as `-STOP`.
@@ -155,7 +183,12 @@ pub(crate) fn local(port: u16) -> SocketAddr {
 }
 
 /// The configuration. Times are short, so that a minute sees many of them run out.
-fn configuration(plan: &Plan, endpoints: &[Endpoint], (public, admin): (u16, u16)) -> String {
+fn configuration(
+    plan: &Plan,
+    endpoints: &[Endpoint],
+    (public, admin): (u16, u16),
+    spool: &str,
+) -> String {
     let retention = plan.retention;
     let mut text = format!(
         r#"[server]
@@ -171,11 +204,12 @@ retention = "{retention}"
 dedupe_window = "6h"
 replay_window = "6h"
 timeout = "1s"
-
+{spool}
 [publisher]
 url = "env:PUBLISHER_URL"
 lease = "2s"
 confirm_timeout = "2s"
+retry_parked = "1s"
 "#
     );
     for Endpoint {

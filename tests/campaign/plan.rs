@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     GatewayRestarted,
     GatewayStopped,
     ClockJump,
+    WorkerKilled,
     RedisKilled,
     RedisStopped,
     RedisFull,
@@ -41,18 +42,19 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind, and how many of a thousand faults are of it.
-    const ALL: [(Self, u64); 21] = [
+    const ALL: [(Self, u64); 22] = [
         (Self::LinkRefused, 85),
-        (Self::LinkHung, 95),
-        (Self::LinkCut, 105),
+        (Self::LinkHung, 85),
+        (Self::LinkCut, 95),
         (Self::LinkSlow, 80),
         (Self::LinkHalfOpen, 100),
-        (Self::LinkReset, 110),
+        (Self::LinkReset, 90),
         (Self::Partition, 55),
         (Self::GatewayKilled, 100),
         (Self::GatewayRestarted, 40),
         (Self::GatewayStopped, 40),
         (Self::ClockJump, 15),
+        (Self::WorkerKilled, 40),
         (Self::RedisKilled, 60),
         (Self::RedisStopped, 30),
         (Self::RedisFull, 15),
@@ -79,6 +81,7 @@ impl Kind {
             Self::GatewayRestarted => "gateway: SIGTERM, restart",
             Self::GatewayStopped => "gateway: SIGSTOP, SIGCONT",
             Self::ClockJump => "gateway: clock jumps by 2 h and back",
+            Self::WorkerKilled => "worker: kill -9, restart",
             Self::RedisKilled => "Redis: kill -9, restart",
             Self::RedisStopped => "Redis: SIGSTOP, SIGCONT",
             Self::RedisFull => "Redis: out of memory",
@@ -92,11 +95,25 @@ impl Kind {
         }
     }
 
+    /// Whether it concerns what a spool is for: Redis, the ways to it, and the gateway that has the spool.
+    fn is_for_spools(self) -> bool {
+        matches!(
+            self,
+            Self::RedisKilled
+                | Self::RedisStopped
+                | Self::RedisFull
+                | Self::RedisFailover
+                | Self::Partition
+                | Self::GatewayKilled
+        )
+    }
+
     /// How long it lasts, in milliseconds.
     fn lasts(self) -> std::ops::RangeInclusive<u64> {
         match self {
             Self::LinkReset | Self::RedisFailover => 0..=0,
             Self::GatewayKilled | Self::GatewayRestarted | Self::BrokerKilled => 0..=1000,
+            Self::WorkerKilled => 0..=500,
             Self::RedisKilled => 0..=1500,
             Self::QueueUnbound | Self::ExchangeDeleted => 100..=600,
             // What fakes the clock looks for a change once a second.
@@ -133,6 +150,8 @@ pub(crate) struct Plan {
     pub(crate) senders: usize,
     /// `ledger.retention` of the gateways.
     pub(crate) retention: &'static str,
+    /// How many faults there are while the gateways have a spool.
+    pub(crate) spool_faults: usize,
     /// How many times a Redis is to fail over with something left behind.
     pub(crate) unwaited_failovers: usize,
     /// What the names of the kinds of fault must have in them.
@@ -151,6 +170,7 @@ impl Plan {
             rate: 150,
             senders: 24,
             retention: "10m",
+            spool_faults: 4,
             unwaited_failovers: 1,
             only: String::new(),
             report: None,
@@ -185,6 +205,7 @@ impl Plan {
             senders: 64,
             // Short, so that what Redis reads when it starts again stays small.
             retention: "60s",
+            spool_faults: 100,
             unwaited_failovers: 5,
             only: std::env::var("CAMPAIGN_ONLY").unwrap_or_default(),
             report: Some((
@@ -194,9 +215,22 @@ impl Plan {
         }
     }
 
-    /// Draws the rounds: the faults of one overlap, and the system comes back before the next. Endless,
+    /// Draws the rounds of the strict part: the faults of one overlap, and the system comes back before the next. Endless,
     /// since load may go on when the faults asked for are over; `can` says which kinds are possible.
     pub(crate) fn rounds(&self, can: impl Fn(Kind) -> bool) -> Rounds {
+        self.draw(self.faults, Rng::new(self.seed), can)
+    }
+
+    /// Draws the rounds while the gateways have a spool.
+    pub(crate) fn spool_rounds(&self) -> Rounds {
+        self.draw(
+            self.spool_faults,
+            Rng::of(self.seed, 1),
+            Kind::is_for_spools,
+        )
+    }
+
+    fn draw(&self, many: usize, rng: Rng, can: impl Fn(Kind) -> bool) -> Rounds {
         let kinds: Vec<_> = Kind::ALL
             .into_iter()
             .filter(|(kind, _)| can(*kind) && kind.name().contains(&self.only))
@@ -208,8 +242,8 @@ impl Plan {
         );
         Rounds {
             kinds,
-            many: self.faults,
-            rng: Rng::new(self.seed),
+            many,
+            rng,
             deck: Vec::new(),
             decks: 0,
         }

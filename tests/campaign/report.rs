@@ -10,7 +10,11 @@ use super::run::{Findings, Recovery};
 /// How many offenders are named when a campaign fails.
 pub(crate) fn failure(plan: &Plan, findings: &Findings) -> String {
     let mut text = format!("promises were broken (seed {}):\n", plan.seed);
-    for offences in [&findings.offences, &findings.unwaited.offences] {
+    for offences in [
+        &findings.offences,
+        &findings.spooling.offences,
+        &findings.unwaited.offences,
+    ] {
         for broken in Broken::ALL {
             let named = offences.named(broken);
             if !named.is_empty() {
@@ -49,6 +53,7 @@ pub(crate) fn report(plan: &Plan, command: &str, findings: &Findings) -> String 
          | of them handed out again by the broker | {} |\n\
          | signals parked at the end: kept, not published | {} |\n\
          | signals in Redis at the end, each compared | {} |\n\
+         | effects at the example workers, each compared | {} |\n\
          | forged deliveries | {} |\n",
         env!("CARGO_PKG_VERSION"),
         plan.seed,
@@ -63,6 +68,7 @@ pub(crate) fn report(plan: &Plan, command: &str, findings: &Findings) -> String 
         counts.redelivered,
         findings.parked,
         findings.compared,
+        findings.effects,
         counts.forged,
     );
     if !findings.clock_jumps {
@@ -71,6 +77,7 @@ pub(crate) fn report(plan: &Plan, command: &str, findings: &Findings) -> String 
     broken(&mut text, &findings.offences);
     answers(&mut text, findings);
     recoveries(&mut text, findings);
+    spooling(&mut text, findings);
     unwaited(&mut text, findings);
     text
 }
@@ -109,10 +116,11 @@ up to 20 seconds later, some with their signed content under another, unsigned i
 
 Faults come in rounds of one to five that overlap. After each round every gateway must accept deliveries again, and
 everything that was acknowledged must reach the consumer, before the next begins. The consumer is independent of the
-gateways: on a connection of its own, it acknowledges each message and notes signal, source and id.
+gateways: on a connection of its own, it acknowledges each message and notes signal, source and id. Beside it the workers
+of `examples/`, in Python, Node.js and Rust, each get the events of one endpoint; they are killed like everything else.
 
-When the load has ended and nothing is owed any more, three books are compared: what the senders were answered, what the
-consumer received, and what Redis holds.
+When the load has ended and nothing is owed or parked any more, the books are compared: what the senders were answered,
+what the consumer received, what Redis holds, and what effects the workers have had.
 
 What it does not show:
 
@@ -179,6 +187,32 @@ fn spread(mut times: Vec<Duration>) -> String {
     };
     let at = |percent: usize| times[(last * percent).div_ceil(100)].as_secs_f64();
     format!("{:.2} / {:.2} / {:.2}", at(50), at(95), at(100))
+}
+
+fn spooling(text: &mut String, findings: &Findings) {
+    let found = &findings.spooling;
+    *text += "\n## With a spool\n\n\
+              The gateways are started again with `ledger.spool`, and Redis, the ways to it and the gateways go on \
+              failing. What Redis cannot record is now kept on the replica's own disk and answered 2xx. Judged by \
+              the same measure but for one thing: a replica cannot know what is in a Redis that is away, so an \
+              event may be answered `accepted` more than once. It is one signal all the same.\n\n\
+              | | |\n| --- | ---: |\n";
+    for (fault, times) in &found.faults {
+        let _ = writeln!(text, "| {} | {times} |", fault.name());
+    }
+    let _ = write!(
+        text,
+        "| deliveries acknowledged meanwhile | {} |\n| answered 503 | {} |\n\
+         | events that were answered `accepted` a second time | {} |\n\
+         | anything else that must not happen | {} |\n",
+        found.acknowledged,
+        found.refused,
+        found.accepted_twice,
+        Broken::ALL
+            .iter()
+            .map(|broken| found.offences.count(*broken))
+            .sum::<u64>(),
+    );
 }
 
 fn unwaited(text: &mut String, findings: &Findings) {

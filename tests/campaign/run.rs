@@ -106,6 +106,18 @@ struct Back {
     caught_up: Instant,
 }
 
+/// What came of the faults while every gateway had a spool.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spooling {
+    pub(crate) faults: BTreeMap<Kind, usize>,
+    pub(crate) acknowledged: u64,
+    pub(crate) refused: u64,
+    /// Nobody can know what Redis has when it is away: whichever replica has kept it accepts it.
+    pub(crate) accepted_twice: u64,
+    /// Whatever was broken beside that.
+    pub(crate) offences: Offences,
+}
+
 /// What came of failovers that left something behind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unwaited {
@@ -127,7 +139,10 @@ pub(crate) struct Findings {
     pub(crate) published: usize,
     pub(crate) parked: usize,
     pub(crate) compared: usize,
+    /// Of the workers, each of which gets the events of one endpoint.
+    pub(crate) effects: usize,
     pub(crate) offences: Offences,
+    pub(crate) spooling: Spooling,
     pub(crate) unwaited: Unwaited,
     pub(crate) took: Duration,
     pub(crate) clock_jumps: bool,
@@ -185,29 +200,44 @@ impl Campaign<'_> {
         }
         self.end(&mut senders).await;
         let held = self.site.store.held().await;
-        let offences = self.shared.book().close(&held);
+        let mut offences = self.shared.book().close(&held);
+        let published = |endpoint| self.shared.book().published_of(endpoint);
+        let effects = self.site.workers.compare(published, &mut offences).await;
         let took = self.begun.elapsed();
         let (counts, events, published) = {
             let book = self.shared.book();
             (book.counts.clone(), book.events(), book.published_events())
         };
-        let unwaited = match offences.is_empty() {
-            true => self.unwaited(&counts).await,
+        let (faults, recoveries) = (
+            std::mem::take(&mut self.faults),
+            std::mem::take(&mut self.recoveries),
+        );
+        let spooling = match offences.is_empty() {
+            true => self.spooling().await,
+            false => Spooling::default(),
+        };
+        let unwaited = match offences.is_empty() && spooling.offences.is_empty() {
+            true => self.unwaited().await,
             false => Unwaited::default(),
         };
-        let logs = match offences.is_empty() && unwaited.offences.is_empty() {
+        let kept = [&offences, &spooling.offences, &unwaited.offences]
+            .iter()
+            .all(|offences| offences.is_empty());
+        let logs = match kept {
             true => None,
             false => Some(self.site.keep_logs().await),
         };
         Findings {
-            faults: std::mem::take(&mut self.faults),
-            recoveries: std::mem::take(&mut self.recoveries),
+            faults,
+            recoveries,
             counts,
             events,
             published,
             parked: held.parked.len(),
             compared: held.signals.len(),
+            effects,
             offences,
+            spooling,
             unwaited,
             took,
             clock_jumps,
@@ -315,7 +345,22 @@ impl Campaign<'_> {
             while senders.join_next().await.is_some() {}
         }
         let quiet = async {
+            for replica in &self.site.replicas {
+                while replica.gateway.spooled().await != Some(0) {
+                    sleep(LOOK).await;
+                }
+            }
             while self.site.store.owed().await > 0 {
+                sleep(LOOK).await;
+            }
+            // Offered to the broker again by the gateways themselves.
+            while self
+                .site
+                .store
+                .parked()
+                .await
+                .is_none_or(|parked| !parked.is_empty())
+            {
                 sleep(LOOK).await;
             }
             self.empty_queue().await;
@@ -345,10 +390,49 @@ impl Campaign<'_> {
         }
     }
 
+    /// Goes on with a spool beside every gateway's ledger: now deliveries are accepted while Redis is away.
+    async fn spooling(&mut self) -> Spooling {
+        let before = self.shared.book().counts.clone();
+        self.restart(true).await;
+        let mut senders = self.send();
+        let mut rounds = self.plan.spool_rounds();
+        while let Some(round) = rounds.next() {
+            if !self.round(round).await || rounds.all_dealt() {
+                break;
+            }
+        }
+        self.end(&mut senders).await;
+        let held = self.site.store.held().await;
+        self.restart(false).await;
+        let mut book = self.shared.book();
+        let accepted_twice = book.offences.take(Broken::AcceptedTwice);
+        let refused = |counts: &Counts| counts.statuses.get(&503).copied().unwrap_or_default();
+        Spooling {
+            faults: std::mem::take(&mut self.faults),
+            acknowledged: book.counts.acknowledged - before.acknowledged,
+            refused: refused(&book.counts) - refused(&before),
+            accepted_twice,
+            offences: book.close(&held),
+        }
+    }
+
+    /// Starts every gateway again, with a spool or without.
+    async fn restart(&self, with_spool: bool) {
+        for replica in &self.site.replicas {
+            let _mine = replica.process.lock().await;
+            replica.gateway.configure(with_spool);
+            replica.gateway.signal("-TERM");
+            replica.gateway.ended().await;
+            replica.gateway.start();
+        }
+        self.come_back(clock::instant()).await;
+    }
+
     /// Lets Redis fail over with something left behind, as it may be by its own rules, and counts what
     /// that is. Comes last, so that everything before it was judged without this excuse.
-    async fn unwaited(&self, strict: &Counts) -> Unwaited {
+    async fn unwaited(&self) -> Unwaited {
         let mut found = Unwaited::default();
+        let before = self.shared.book().counts.acknowledged;
         for _ in 0..self.plan.unwaited_failovers {
             let mut senders = self.send();
             sleep(BEFORE_FAILOVER).await;
@@ -362,7 +446,7 @@ impl Campaign<'_> {
         let held = self.site.store.held().await;
         let mut book = self.shared.book();
         let mut offences = book.close(&held);
-        found.acknowledged = book.counts.acknowledged - strict.acknowledged;
+        found.acknowledged = book.counts.acknowledged - before;
         found.lost = offences.take(Broken::Lost) + offences.take(Broken::DuplicateOfNothing);
         found.accepted_twice = offences.take(Broken::AcceptedTwice);
         found.offences = offences;

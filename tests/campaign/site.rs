@@ -13,11 +13,16 @@ use super::link::Link;
 use super::plan::{Plan, REPLICAS};
 use super::store::Store;
 use super::support::rabbit::{Broker, Vhost};
+use super::workers::{Feed, Workers, feeds};
 
 /// The exchange that the gateways publish to.
 pub(crate) const EXCHANGE: &str = "signals";
 
-/// The queue of the independent consumer. Workers that are to be watched too get queues beside it.
+/// What that exchange leads to, and what all queues are bound to: whether a signal can be routed is then
+/// the same for every queue.
+pub(crate) const BEHIND: &str = "behind";
+
+/// The queue of the independent consumer.
 pub(crate) const QUEUE: &str = "campaign";
 
 /// A gateway and its links.
@@ -85,6 +90,7 @@ pub(crate) struct Site {
     pub(crate) broker: Broker,
     /// Held by whoever does something to the broker.
     pub(crate) broker_is_mine: Mutex<()>,
+    pub(crate) workers: Workers,
     vhost: String,
     dir: TempDir,
 }
@@ -127,8 +133,16 @@ impl Site {
                 gateway,
             }
         };
+        let replicas = (0..REPLICAS).map(replica).collect();
+        let at_vhost = Vhost {
+            broker: &broker,
+            name: vhost.clone(),
+        };
+        declare(&at_vhost, &endpoints).await;
+        let workers = Workers::start(at_vhost.address().expose(), dir.path()).await;
         let site = Self {
-            replicas: (0..REPLICAS).map(replica).collect(),
+            replicas,
+            workers,
             endpoints,
             store,
             broker,
@@ -136,7 +150,6 @@ impl Site {
             vhost,
             dir,
         };
-        site.declare().await;
         for replica in &site.replicas {
             replica.gateway.start();
         }
@@ -153,10 +166,13 @@ impl Site {
 
     /// Declares the exchange and what is bound to it. Safe to repeat.
     pub(crate) async fn declare(&self) {
-        let vhost = self.vhost();
-        vhost.exchange(EXCHANGE).await;
-        let classic = FieldTable::default();
-        vhost.queue(QUEUE, EXCHANGE, "#", classic).await;
+        declare(&self.vhost(), &self.endpoints).await;
+    }
+
+    /// Breaks the way from the exchange to the queues off, for all of them at the same instant.
+    pub(crate) async fn unbind(&self) {
+        let binding = format!("e/{EXCHANGE}/e/{BEHIND}/%23");
+        self.manage("DELETE", "bindings", &binding, "").await;
     }
 
     /// Calls the management API for the virtual host.
@@ -190,6 +206,22 @@ impl Site {
         }
         kept
     }
+}
+
+async fn declare(vhost: &Vhost<'_>, endpoints: &[Endpoint]) {
+    vhost.exchange(BEHIND).await;
+    let classic = FieldTable::default;
+    vhost.queue(QUEUE, BEHIND, "#", classic()).await;
+    for Feed { queue, key } in feeds(endpoints) {
+        vhost.queue(&queue, BEHIND, &key, classic()).await;
+    }
+    vhost.exchange(EXCHANGE).await;
+    let path = format!("/api/bindings/{}/e/{EXCHANGE}/e/{BEHIND}", vhost.name);
+    let (status, answer) = vhost
+        .broker
+        .api("POST", &path, r##"{"routing_key":"#"}"##)
+        .await;
+    assert_eq!(status, 201, "{answer}");
 }
 
 /// Copies the files of a directory. What cannot be copied is left out: this is for reading only.

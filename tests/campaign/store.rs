@@ -13,6 +13,9 @@ use super::support::until;
 /// How many shards the ledger spreads its keys over.
 const SHARDS: u8 = 16;
 
+/// What every key of the ledger begins with, in the layout that this module reads.
+const PREFIX: &str = "{hookgate:1:";
+
 /// How many keys one step of a scan looks at.
 const SCAN: usize = 1000;
 
@@ -73,10 +76,11 @@ impl Store {
                 .arg("COUNT")
                 .arg(SCAN);
             let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await.unwrap();
-            held.signals.extend(
-                keys.iter()
-                    .filter_map(|key| SignalId::parse(key.rsplit(':').next()?)),
-            );
+            for key in keys {
+                assert!(key.starts_with(PREFIX), "{key} is of another layout");
+                held.signals
+                    .extend(key.rsplit(':').next().and_then(SignalId::parse));
+            }
             cursor = next;
             if cursor == 0 {
                 return held;
@@ -230,7 +234,7 @@ async fn members(connection: &mut MultiplexedConnection, shard: u8, name: &str) 
 }
 
 fn key(shard: u8, name: &str) -> String {
-    format!("{{hookgate:{shard}}}:{name}")
+    format!("{PREFIX}{shard}}}:{name}")
 }
 
 /// Reads a field of a section of `INFO`.

@@ -21,5 +21,8 @@ pub(crate) mod redis;
 #[expect(dead_code, reason = "shared with tests/it")]
 #[path = "../it/support/waiting.rs"]
 mod waiting;
+#[expect(dead_code, reason = "shared with tests/it")]
+#[path = "../it/support/worker.rs"]
+pub(crate) mod worker;
 
 pub(crate) use self::waiting::{DEADLINE, until};

@@ -11,6 +11,7 @@ pub(crate) mod proxy;
 pub(crate) mod rabbit;
 pub(crate) mod redis;
 mod waiting;
+pub(crate) mod worker;
 
 use hookgate::signal::{Signal, SignalId, source};
 

@@ -94,12 +94,14 @@ impl Scripts {
 
     /// Takes up to `limit` signals of a shard.
     pub(super) fn take(&self, taken: Taken, shard: Shard, limit: usize) -> Cmd {
-        let mut command = eval(&self.lease, 2);
-        let (name, due, moment, ahead) = match taken {
-            Taken::Owed => ("owed", 0, self.lease_ms, millis(LONGEST_LEASE)),
-            Taken::Parked { since } => ("parked", since.max(1), 0, 0),
+        let (keys, due, moment, ahead): (&[_], _, _, _) = match taken {
+            Taken::Owed => (&["owed"], 0, self.lease_ms, millis(LONGEST_LEASE)),
+            Taken::Parked { since } => (&["parked", "reasons"], since.max(1), 0, 0),
         };
-        command.arg(shard.key(name)).arg(shard.key("reasons"));
+        let mut command = eval(&self.lease, keys.len());
+        for name in keys {
+            command.arg(shard.key(name));
+        }
         command.arg(limit).arg(due).arg(moment).arg(ahead);
         command.arg(LEASED_BYTES).arg(shard.signal(""));
         command
