@@ -34,9 +34,7 @@ impl Alike {
     pub fn admits(&self, rejected: &Rejected, now: Instant) -> bool {
         if !matches!(
             rejected,
-            Rejected::LedgerUnavailable(_)
-                | Rejected::Overloaded(_)
-                | Rejected::KeyUnavailable(_)
+            Rejected::LedgerUnavailable(_) | Rejected::Overloaded(_) | Rejected::KeyUnavailable(_)
         ) {
             return true;
         }
