@@ -70,6 +70,8 @@ pub(crate) enum Step {
     Record(usize),
     Answer(usize),
     Lease(usize),
+    /// Offers what is parked to the broker again.
+    Retry(usize),
     Publish(usize, Path, SignalId),
     Discharge(usize, Path, SignalId),
     // Time goes by.
@@ -168,9 +170,11 @@ impl Gateway {
                     Work::Sent => Step::Discharge(r, path, id),
                 });
             }
-            // One turn after the other.
-            if replica.relay == [Work::Idle; IDS] && state.ledger.duties.contains(&Duty::Owed) {
+            if state.free(r, Duty::Owed).next().is_some() {
                 steps.push(Step::Lease(r));
+            }
+            if state.free(r, Duty::Parked).next().is_some() {
+                steps.push(Step::Retry(r));
             }
         }
         for id in 0..IDS {
@@ -252,6 +256,11 @@ impl Gateway {
             Step::Crash(r) => state.replicas[r] = Replica::default(),
 
             Step::Lease(r) => self.lease(state, r),
+            Step::Retry(r) => {
+                for id in state.free(r, Duty::Parked).collect::<Vec<_>>() {
+                    state.replicas[r].relay[id] = Work::ToPublish;
+                }
+            }
             Step::Publish(r, path, id) => {
                 state.broker[id] = true;
                 let work = state.work(r, path, id);
@@ -334,13 +343,11 @@ impl Gateway {
 
     /// `Ledger::unpublished`: `lease.lua`.
     fn lease(&self, state: &mut State, r: usize) {
-        for id in 0..IDS {
-            if state.ledger.duties[id] == Duty::Owed {
-                if self.protocol != Protocol::NoLease {
-                    state.ledger.duties[id] = Duty::Leased;
-                }
-                state.replicas[r].relay[id] = Work::ToPublish;
+        for id in state.free(r, Duty::Owed).collect::<Vec<_>>() {
+            if self.protocol != Protocol::NoLease {
+                state.ledger.duties[id] = Duty::Leased;
             }
+            state.replicas[r].relay[id] = Work::ToPublish;
         }
     }
 

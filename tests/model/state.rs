@@ -140,12 +140,21 @@ impl State {
             let turns = || 4 * self.replicas.iter().filter(idle).count();
             far += match duty {
                 Duty::Unknown => 0,
-                Duty::Published | Duty::Parked => 1,
+                Duty::Published => 1,
+                Duty::Parked => 1 + turns(),
                 Duty::Owed => 2 + turns(),
                 Duty::Leased => 3 + turns(),
             };
         }
         far + self.ledger.marks.iter().filter(|mark| **mark).count()
+    }
+
+    /// The signals with a duty of this kind that a replica does not have under way on the slow path.
+    pub(crate) fn free(&self, r: usize, duty: Duty) -> impl Iterator<Item = SignalId> {
+        let is_free = move |id: &SignalId| {
+            self.ledger.duties[*id] == duty && self.replicas[r].relay[*id] == Work::Idle
+        };
+        (0..IDS).filter(is_free)
     }
 
     pub(crate) fn event(&self, r: usize) -> Event {
