@@ -53,8 +53,8 @@ if ! cmp -s $sdk/requirements.txt .tools/sdk/requirements.txt; then
 fi
 # Scripts of packages are not run: none of these has anything to build.
 for packages in $sdk examples; do
-    if ! cmp -s $packages/package-lock.json $packages/node_modules/package-lock.json; then
-        npm ci --prefix $packages --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
-        cp $packages/package-lock.json $packages/node_modules/
+    if ! cmp -s "$packages"/package-lock.json "$packages"/node_modules/package-lock.json; then
+        npm ci --prefix "$packages" --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
+        cp "$packages"/package-lock.json "$packages"/node_modules/
     fi
 done
