@@ -206,7 +206,9 @@ pub(crate) async fn fail_over(site: &Site, waits: bool) -> Instant {
         replica.links.lead_to_redis(pair.port());
     }
     let ended = clock::instant();
-    if !waits {
+    if waits {
+        pair.part();
+    } else {
         pair.start_standby_again();
     }
     ended

@@ -185,6 +185,11 @@ impl Pair {
         })
         .await;
         self.swap();
+    }
+
+    /// Lets the server that was replaced go its own way. It takes writes from then on, so nobody may be
+    /// led to it any more.
+    pub(crate) fn part(&self) {
         self.standby.cli(&["REPLICAOF", "NO", "ONE"]);
     }
 
