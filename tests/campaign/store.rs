@@ -190,6 +190,8 @@ impl Pair {
     /// Lets the server that was replaced go its own way. It takes writes from then on, so nobody may be
     /// led to it any more.
     pub(crate) fn part(&self) {
+        // Some may not have let go of it yet.
+        self.standby.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
         self.standby.cli(&["REPLICAOF", "NO", "ONE"]);
     }
 
