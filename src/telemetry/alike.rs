@@ -1,6 +1,6 @@
 //! Keeps the log readable while deliveries are rejected for want of something of our own.
 //!
-//! A ledger that is away, a key that cannot be had or a limit that is reached rejects every delivery alike, and a line for each
+//! A ledger that is away or a limit that is reached rejects every delivery alike, and a line for each
 //! would be a storm that says one thing. The first few are logged as always; the rest are counted and
 //! told in one line each [`WINDOW`]. What a caller did wrong is always explained.
 
@@ -34,7 +34,7 @@ impl Alike {
     pub fn admits(&self, rejected: &Rejected, now: Instant) -> bool {
         if !matches!(
             rejected,
-            Rejected::LedgerUnavailable(_) | Rejected::Overloaded(_) | Rejected::KeyUnavailable(_)
+            Rejected::LedgerUnavailable(_) | Rejected::Overloaded(_)
         ) {
             return true;
         }

@@ -95,10 +95,6 @@ async fn without_the_key_the_fault_is_ours_and_heals() {
         answer.status == 200
     })
     .await;
-    // As many lines in full as ever, and no more: the rest are counted.
-    let refused = |line: &Value| line["reason"] == "key_unavailable";
-    let lines = gateway.logged("delivery");
-    assert!(lines.iter().filter(|line| refused(line)).count() <= 5);
     // While it backed off it did not ask for each delivery.
     assert!(server.asked().len() <= 4, "{:?}", server.asked().len());
     assert_eq!(gateway.terminate().await, Some(0));

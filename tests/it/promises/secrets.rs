@@ -214,6 +214,8 @@ fn keep_redis(watch: &mut Watch, redis: &Redis) {
             "hash" => redis.cli(&["HGETALL", key]),
             "zset" => redis.cli(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
             "stream" => redis.cli(&["XRANGE", key, "-", "+"]),
+            // It has come to its end meanwhile.
+            "none" => continue,
             other => panic!("{key} is a {other}"),
         };
         watch.saw("redis", format!("{key} {value}"));
