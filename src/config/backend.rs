@@ -47,16 +47,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Memory {
     pub(super) fn read(mut section: Section<'_>, secrets: &Secrets<'_>) -> Self {
-        let url = url(&mut section, secrets, LedgerUrl::parse)
-            .unwrap_or_else(|| LedgerUrl::Sqlite("hookgate.db".into()));
+        let default = || LedgerUrl::Sqlite("hookgate.db".into());
+        // What depends on a URL that cannot be used is not judged: nobody knows which ledger is meant.
+        let known = match section.has("url") {
+            true => url(&mut section, secrets, LedgerUrl::parse),
+            false => Some(default()),
+        };
+        let spool = spool(&mut section, known.as_ref());
+        let durability = durability(&mut section, known.as_ref());
+        let access = access(&mut section, secrets, known.as_ref());
+        let url = known.unwrap_or_else(default);
         let retention = match url {
             LedgerUrl::Sqlite(_) => DAY * 30,
             LedgerUrl::Redis(_) => DAY * 3,
         };
-        let spool = spool(&mut section, &url);
         let memory = Self {
-            durability: durability(&mut section, &url),
-            access: access(&mut section, secrets, &url),
+            durability,
+            access,
             url,
             spool,
             retention: section.duration("retention", KEPT).unwrap_or(retention),
@@ -83,9 +90,9 @@ impl Memory {
 }
 
 /// Reads `spool`, which goes with a ledger that can be away while this machine's disk is not.
-fn spool(section: &mut Section<'_>, ledger: &LedgerUrl) -> Option<SpoolSettings> {
+fn spool(section: &mut Section<'_>, ledger: Option<&LedgerUrl>) -> Option<SpoolSettings> {
     let text = section.text("spool")?;
-    if matches!(ledger, LedgerUrl::Sqlite(_)) {
+    if matches!(ledger, Some(LedgerUrl::Sqlite(_))) {
         let message = "`spool` goes with a redis ledger; a sqlite ledger is on this machine's disk \
                        already, so leave it out";
         section.report.problem(text.at, message);
@@ -103,9 +110,9 @@ fn spool(section: &mut Section<'_>, ledger: &LedgerUrl) -> Option<SpoolSettings>
 }
 
 /// Reads `durability`, which not every ledger can give.
-fn durability(section: &mut Section<'_>, url: &LedgerUrl) -> Durability {
+fn durability(section: &mut Section<'_>, url: Option<&LedgerUrl>) -> Durability {
     let of_this = |text: &str| match (url, Durability::parse(text)?) {
-        (LedgerUrl::Sqlite(_), Durability::Replicas(_)) => {
+        (Some(LedgerUrl::Sqlite(_)), Durability::Replicas(_)) => {
             Err("asks for replicas, and a sqlite ledger has none; it gives \"disk\"".to_owned())
         }
         (_, durability) => Ok(durability),
@@ -114,17 +121,18 @@ fn durability(section: &mut Section<'_>, url: &LedgerUrl) -> Durability {
 }
 
 /// Reads what connections to Redis need beside the URL, and refuses what would go unused.
-fn access(section: &mut Section<'_>, secrets: &Secrets<'_>, url: &LedgerUrl) -> Access {
-    let redis = match url {
-        LedgerUrl::Redis(place) => Some(place),
-        LedgerUrl::Sqlite(_) => None,
+fn access(section: &mut Section<'_>, secrets: &Secrets<'_>, url: Option<&LedgerUrl>) -> Access {
+    let is = |what: fn(&Place) -> bool| match url {
+        Some(LedgerUrl::Redis(place)) => what(place),
+        Some(LedgerUrl::Sqlite(_)) => false,
+        None => true,
     };
     let tls = TlsFiles::read(section, secrets.dir);
-    if tls.given() && !redis.is_some_and(Place::is_tls) {
+    if tls.given() && !is(Place::is_tls) {
         let message = "the files for TLS are of no use: the `url` does not begin with `rediss`";
         section.report.problem(section.place_of("url"), message);
     }
-    if section.has("sentinel_password") && !redis.is_some_and(Place::has_sentinels) {
+    if section.has("sentinel_password") && !is(Place::has_sentinels) {
         let message = "`sentinel_password` is for a `url` with +sentinel";
         section
             .report

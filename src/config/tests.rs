@@ -571,6 +571,11 @@ fn what_a_ledger_cannot_give_or_would_not_use_is_refused() {
         found.contains("`sentinel_password` is for a `url` with +sentinel"),
         "{found}"
     );
+    // Of a URL that cannot be used nothing follows.
+    let rest =
+        "spool = \"sqlite:x\"\ndurability = \"replicas:1\"\nsentinel_password = \"env:STRIPE\"";
+    let found = ledger(&format!("url = \"redis+sentinel://h\"\n{rest}"));
+    assert!(found.contains("/mymaster"), "{found}");
     let found = ledger("url = \"redis+sentinel://u:s3cr3t@h\"");
     assert!(
         found.contains("/mymaster") && found.contains("redis+cluster://"),
