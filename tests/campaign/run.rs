@@ -403,17 +403,21 @@ impl Campaign<'_> {
         }
         self.end(&mut senders).await;
         let held = self.site.store.held().await;
+        let spooling = {
+            let mut book = self.shared.book();
+            let accepted_twice = book.offences.take(Broken::AcceptedTwice);
+            let refused = |counts: &Counts| counts.statuses.get(&503).copied().unwrap_or_default();
+            Spooling {
+                faults: std::mem::take(&mut self.faults),
+                acknowledged: book.counts.acknowledged - before.acknowledged,
+                refused: refused(&book.counts) - refused(&before),
+                accepted_twice,
+                offences: book.close(&held),
+            }
+        };
+        // After the comparison: whether the gateways are back is found out with new events.
         self.restart(false).await;
-        let mut book = self.shared.book();
-        let accepted_twice = book.offences.take(Broken::AcceptedTwice);
-        let refused = |counts: &Counts| counts.statuses.get(&503).copied().unwrap_or_default();
-        Spooling {
-            faults: std::mem::take(&mut self.faults),
-            acknowledged: book.counts.acknowledged - before.acknowledged,
-            refused: refused(&book.counts) - refused(&before),
-            accepted_twice,
-            offences: book.close(&held),
-        }
+        spooling
     }
 
     /// Starts every gateway again, with a spool or without.
