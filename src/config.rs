@@ -15,6 +15,7 @@ mod reader;
 pub mod secret;
 mod server;
 pub mod snapshot;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -38,6 +39,7 @@ pub use pattern::Pattern;
 pub use problems::Problems;
 pub use secret::{Environment, ProcessEnvironment};
 pub use server::{Log, LogFormat, Server};
+pub use tenant::Tenant;
 pub use tls::{Identity, TlsError, TlsFiles};
 
 use crate::keys;
@@ -50,6 +52,7 @@ use limits::Limits;
 use problems::{Report, with_causes};
 use reader::{Section, Text};
 use secret::Literals;
+use tenant::{MAX_TENANTS, Tenants};
 
 /// Bytes that the file may have.
 pub const MAX_FILE_BYTES: usize = 8 << 20;
@@ -155,6 +158,7 @@ impl Config {
         let limits = Limits::read(root.section("limits"));
         let keys = key_settings(root.section("keys"), dir);
         let (catalogue, providers_dir) = providers(root.section("providers"), dir);
+        let tenants = Tenants::read(root.sections("tenant", MAX_TENANTS), &secrets);
         let written = root.sections("endpoint", MAX_ENDPOINTS);
         if written.is_empty() && !root.has("endpoint") {
             report.warning(
@@ -162,8 +166,13 @@ impl Config {
                 "there is no [[endpoint]], so every delivery will be answered with 404",
             );
         }
-        let mut endpoints =
-            Endpoints::new(&catalogue, &secrets, limits, server.max_in_flight_bytes);
+        let mut endpoints = Endpoints::new(
+            &catalogue,
+            &tenants,
+            &secrets,
+            limits,
+            server.max_in_flight_bytes,
+        );
         let endpoints: Vec<_> = written
             .into_iter()
             .filter_map(|section| endpoints.read(section))

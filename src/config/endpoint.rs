@@ -17,6 +17,7 @@ use super::pattern::Pattern;
 use super::problems::{did_you_mean, quoted, with_causes};
 use super::reader::{Section, Text};
 use super::server::MAX_NETWORKS;
+use super::tenant::{Tenant, Tenants};
 use super::units::show_size;
 use crate::handshake::Phase;
 use crate::provider::definition::IdenticalContent;
@@ -43,6 +44,8 @@ pub struct Endpoint {
     pub id: Arc<str>,
     /// Whose endpoint it is.
     pub tenant: Arc<str>,
+    /// What all endpoints of that tenant share.
+    pub shared: Tenant,
     /// The path it answers on, unique in the configuration. `/hooks/{id}` unless set.
     pub path: String,
     /// The provider that sends to it.
@@ -104,6 +107,7 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("id", &self.id)
             .field("tenant", &self.tenant)
+            .field("shared", &self.shared)
             .field("path", &self.path)
             .field("secrets", &self.secrets.len())
             .field("credential_ref", &self.credential_ref)
@@ -122,6 +126,7 @@ impl fmt::Debug for Endpoint {
 /// Reads endpoints, one after the other, and knows which ids and paths are taken.
 pub(super) struct Endpoints<'t> {
     pub(super) catalogue: &'t Catalogue,
+    tenants: &'t Tenants,
     pub(super) secrets: &'t Secrets<'t>,
     pub(super) limits: Limits,
     pub(super) max_in_flight_bytes: usize,
@@ -133,6 +138,7 @@ pub(super) struct Endpoints<'t> {
 impl<'t> Endpoints<'t> {
     pub(super) fn new(
         catalogue: &'t Catalogue,
+        tenants: &'t Tenants,
         secrets: &'t Secrets<'t>,
         limits: Limits,
         max_in_flight_bytes: usize,
@@ -140,6 +146,7 @@ impl<'t> Endpoints<'t> {
         let (ids, paths) = Default::default();
         Self {
             catalogue,
+            tenants,
             secrets,
             limits,
             max_in_flight_bytes,
@@ -164,6 +171,7 @@ impl<'t> Endpoints<'t> {
         let path = self.path(&mut section, id);
         let tenant = section.required_text("tenant");
         let tenant = tenant.and_then(|text| section.parse_text("tenant", text, name));
+        let shared = tenant.as_deref().map(|id| self.tenants.get(id));
         let provider = self.provider(&mut section);
         let state = section.choice("state", &states).unwrap_or(State::Active);
         let setup_file = self.setup_file(&mut section, state);
@@ -189,6 +197,7 @@ impl<'t> Endpoints<'t> {
         Some(Endpoint {
             id: id?.into(),
             tenant: tenant?.into(),
+            shared: shared.unwrap_or_default(),
             path: path?,
             provider: Arc::clone(provider?),
             verifier: verifier?,
@@ -396,7 +405,7 @@ impl RedactRules {
 }
 
 /// Takes an id or a path, or reports where it is taken already.
-fn taken(
+pub(super) fn taken(
     known: &mut BTreeMap<String, usize>,
     key: &str,
     value: &str,
@@ -451,7 +460,7 @@ fn cannot_bind(error: &BindError, secrets: &[Text<'_>], section: &Section<'_>) {
 }
 
 /// Reads the name of an endpoint or a tenant, which is safe in paths, keys and labels.
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let begins = text.bytes().next().is_some_and(plain);
     if begins
