@@ -1,4 +1,4 @@
-//! The admin listener: `/metrics`, `/livez` and `/readyz`.
+//! The admin listener: `/metrics`, `/livez`, `/readyz` and the public keys of published signals.
 //!
 //! Beside the way of a delivery. Never public: it tells operators what callers must not learn.
 
@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use crate::metrics::Metrics;
+use crate::provenance::{self, Provenance};
 use crate::shutdown::Drain;
 
 /// Most connections to the admin listener.
@@ -28,6 +29,9 @@ const MAX_CONNECTIONS: usize = 256;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// RFC 7517 section 8.5.2.
+const JWK_SET: HeaderValue = HeaderValue::from_static("application/jwk-set+json");
 
 /// What is known of the parts that a delivery needs.
 #[derive(Debug, Default)]
@@ -120,15 +124,17 @@ impl Health {
 pub struct Admin {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    provenance: Provenance,
     places: Arc<Semaphore>,
 }
 
 impl Admin {
     /// Prepares the admin listener.
-    pub fn new(metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, health: Arc<Health>, provenance: Provenance) -> Self {
         Self {
             metrics,
             health,
+            provenance,
             places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         }
     }
@@ -193,9 +199,14 @@ impl Admin {
                 plain(status, report)
             }
             "/metrics" => self.metrics(),
+            provenance::PATH => {
+                let mut response = plain(StatusCode::OK, self.provenance.keys().jwk_set());
+                response.headers_mut().insert(CONTENT_TYPE, JWK_SET);
+                response
+            }
             _ => plain(
                 StatusCode::NOT_FOUND,
-                "there are /metrics, /livez and /readyz\n".into(),
+                "there are /metrics, /livez, /readyz and /.well-known/jwks.json\n".into(),
             ),
         }
     }

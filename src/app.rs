@@ -20,6 +20,7 @@ use crate::ledger::{self, Ledger, LedgerError};
 use crate::limits::Budget;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxSettings};
+use crate::provenance::Provenance;
 use crate::publisher::{self, PublishError, Publisher};
 use crate::relay::{self, RelaySettings};
 use crate::route::Routes;
@@ -92,6 +93,7 @@ pub struct App {
 #[derive(Debug)]
 pub struct Running {
     fixed: Fixed,
+    provenance: Provenance,
     snapshot: Snapshot,
     ledger: Arc<dyn Ledger>,
     publisher: Arc<dyn Publisher>,
@@ -181,6 +183,7 @@ impl App {
     pub fn spawn(self) -> Running {
         let (work, base) = (self.work, self.base);
         let fixed = fixed(&self.config);
+        let provenance = self.config.publisher.provenance.clone();
         let intake = Intake::new(
             self.snapshot.clone(),
             self.budget.clone(),
@@ -207,7 +210,11 @@ impl App {
         if let Some(spool) = &self.spool {
             work.spawn(Arc::clone(spool).run_mover(work.clone()));
         }
-        let admin = Arc::new(Admin::new(metrics.clone(), self.health.clone()));
+        let admin = Arc::new(Admin::new(
+            metrics.clone(),
+            self.health.clone(),
+            provenance.clone(),
+        ));
         base.spawn(admin.serve(self.admin.0, base.clone()));
         let check_up = CheckUp {
             alike,
@@ -222,6 +229,7 @@ impl App {
         base.spawn(prune(self.ledger.clone(), metrics.clone(), base.clone()));
         Running {
             fixed,
+            provenance,
             snapshot: self.snapshot,
             ledger: self.ledger,
             publisher: self.publisher,
@@ -234,8 +242,8 @@ impl App {
 }
 
 impl Running {
-    /// Puts the endpoints of another configuration in force. Listeners, ledger and publisher stay,
-    /// and what has changed about them is said.
+    /// Puts the endpoints and signing keys of another configuration in force. Listeners, ledger and
+    /// publisher stay, and what has changed about them is said.
     pub fn reload(&self, config: &Config) {
         for ((section, now), (_, new)) in self.fixed.iter().zip(fixed(config)) {
             if *now != new {
@@ -245,6 +253,9 @@ impl Running {
         let routes = Routes::build(config, Some(&self.snapshot.routes()));
         info!(endpoints = routes.len(), "configuration reloaded");
         self.snapshot.swap(routes);
+        if let Some(key_id) = self.provenance.follow(&config.publisher.provenance) {
+            info!(key_id, "another key signs from now on");
+        }
         self.metrics.reloads.with_label_values(&["ok"]).inc();
     }
 

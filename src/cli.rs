@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod keys;
 mod paint;
 mod providers;
 mod send;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Checks a configuration, its secrets, the ledger and the broker; exits 0 only if it would serve
     Check(ConfigFile),
+    /// Prints the public keys of published signals as a JWK Set, for workers
+    Keys(ConfigFile),
     /// Verifies one recorded delivery offline, and explains why it fails
     Verify(verify::Arguments),
     /// Signs a sample event, or a file, as a provider would, and sends it
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Serve(file) => serve::run(&file.config),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(file) => check::run(&file.config),
+        Command::Keys(file) => keys::run(&file.config),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Providers(arguments) => providers::run(&arguments),

@@ -192,6 +192,7 @@ impl Config {
                 ),
             );
         }
+        tenants.report_unused(&endpoints, report);
         root.finish();
         Self {
             server,

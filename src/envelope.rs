@@ -4,14 +4,18 @@
 //! redacted [`Draft`] comes out. Nothing of the body reaches the envelope but through the
 //! [`Redactor`], and nothing that the provider chose (id, type) unless its own secrets are scrubbed.
 
+mod payload;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::payload::Payload;
 use crate::clock::{Timestamp, rfc3339_millis};
 use crate::json::quote;
 use crate::redact::{DataKind, RedactError, Redactor, is_json};
+use crate::sealing::{NotSealed, Recipient};
 use crate::signal::{Assurance, Attributes, Draft, Envelope, Identity, SignalId, source};
 
 /// The envelope up to the value of `id`.
@@ -60,10 +64,23 @@ pub struct Parts<'a> {
     pub keep_marks: Duration,
     /// Whether it may wait in the spool.
     pub spool: bool,
+    /// Whom the data is sealed to; `None`: it stays readable.
+    pub seal_to: Option<&'a Recipient>,
+}
+
+/// Why an event cannot become a signal.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Its body cannot be redacted: that is the sender's doing.
+    #[error(transparent)]
+    Redact(#[from] RedactError),
+    /// Its data cannot be sealed: that is ours.
+    #[error(transparent)]
+    Seal(#[from] NotSealed),
 }
 
 /// Redacts an event and makes the draft of its signal.
-pub fn seal(parts: &Parts<'_>, redactor: &Redactor) -> Result<Draft, RedactError> {
+pub fn seal(parts: &Parts<'_>, redactor: &Redactor) -> Result<Draft, EnvelopeError> {
     let mut data = Vec::with_capacity(parts.body.len());
     let made = redactor.redact(parts.media_type, parts.body, &mut data)?;
 
@@ -75,22 +92,14 @@ pub fn seal(parts: &Parts<'_>, redactor: &Redactor) -> Result<Draft, RedactError
     };
     let completed_id = format!("{id}-{}", &digest[..COMPLETING_DIGITS]);
     let attributes = attributes(parts, redactor);
+    let media_type = media_type(parts.media_type, made.kind, redactor);
+    let data = Payload::new(parts, made.kind, media_type, data)?;
     let mut tail = Vec::with_capacity(data.len() + 1024);
-    tail_attributes(parts, &attributes, redactor, made.kind, &mut tail);
+    tail_attributes(parts, &attributes, &data, &mut tail);
     tail.extend_from_slice(format!(r#","redacted":{}"#, made.redacted).as_bytes());
     member("traceparent", parts.traceparent, &mut tail);
-    match made.kind {
-        DataKind::Json => {
-            tail.extend_from_slice(br#","data":"#);
-            tail.append(&mut data);
-            tail.push(b'}');
-        }
-        DataKind::Base64 => {
-            tail.extend_from_slice(br#","data_base64":""#);
-            tail.append(&mut data);
-            tail.extend_from_slice(br#""}"#);
-        }
-    }
+    data.write(&mut tail);
+    tail.push(b'}');
     Ok(Draft {
         signalid: parts.signalid,
         identity: parts.identity,
@@ -104,6 +113,17 @@ pub fn seal(parts: &Parts<'_>, redactor: &Redactor) -> Result<Draft, RedactError
             tail: Bytes::from(tail),
         },
     })
+}
+
+/// The media type of the data as signals carry it. One of JSON stays one of JSON, whatever was
+/// scrubbed: it is what tells a worker how to read what was sealed.
+fn media_type(received: &str, kind: DataKind, redactor: &Redactor) -> Option<String> {
+    let media_type = content_type(received, kind)?;
+    let scrubbed = redactor.scrub(&media_type);
+    match kind {
+        DataKind::Json if !is_json(&scrubbed) => Some("application/json".to_owned()),
+        _ => Some(scrubbed.into_owned()),
+    }
 }
 
 fn attributes(parts: &Parts<'_>, redactor: &Redactor) -> Attributes {
@@ -122,8 +142,7 @@ fn attributes(parts: &Parts<'_>, redactor: &Redactor) -> Attributes {
 fn tail_attributes(
     parts: &Parts<'_>,
     attributes: &Attributes,
-    redactor: &Redactor,
-    kind: DataKind,
+    data: &Payload<'_>,
     out: &mut Vec<u8>,
 ) {
     let received = rfc3339_millis(parts.received);
@@ -133,9 +152,7 @@ fn tail_attributes(
     member("source", &source(parts.tenant, parts.endpoint), out);
     member("type", &attributes.event_type, out);
     member("time", &time, out);
-    if let Some(media_type) = content_type(parts.media_type, kind) {
-        member("datacontenttype", &redactor.scrub(&media_type), out);
-    }
+    data.write_attributes(out);
     member("tenant", parts.tenant, out);
     member("endpoint", parts.endpoint, out);
     member("provider", parts.provider, out);
@@ -204,7 +221,7 @@ mod tests {
     const SECRET: &str = "s3cr3t-of-endpoint";
 
     /// The parts of an event that says everything, in the hands of `change`; then its whole envelope.
-    fn sealed(change: impl FnOnce(&mut Parts<'_>)) -> Draft {
+    pub(super) fn sealed(change: impl FnOnce(&mut Parts<'_>)) -> Draft {
         let [tenant, endpoint, provider] = ["acme", "acme-stripe", "stripe"].map(Arc::from);
         let source = source(&tenant, &endpoint);
         let mut parts = Parts {
@@ -226,6 +243,7 @@ mod tests {
             identity: Identity::Id(Mark::of_id(&source, "evt_1")),
             keep_marks: Duration::from_secs(60),
             spool: true,
+            seal_to: None,
         };
         change(&mut parts);
         let rules = Rules {
@@ -235,7 +253,7 @@ mod tests {
         seal(&parts, &Redactor::new(&rules).unwrap()).unwrap()
     }
 
-    fn whole(draft: &Draft) -> Value {
+    pub(super) fn whole(draft: &Draft) -> Value {
         serde_json::from_slice(&draft.envelope.whole(false)).unwrap()
     }
 
@@ -331,7 +349,9 @@ mod tests {
             }
         }
         // The schema lists its properties in the order of the envelope.
-        let order: Vec<&String> = known.keys().filter(|name| *name != "data_base64").collect();
+        let elsewhere = ["data_base64", "sealedfor"];
+        let order = known.keys().map(String::as_str);
+        let order: Vec<_> = order.filter(|name| !elsewhere.contains(name)).collect();
         assert_eq!(json.as_object().unwrap().keys().collect::<Vec<_>>(), order);
     }
 

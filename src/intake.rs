@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::config::State;
 use crate::config::snapshot::Snapshot;
 use crate::delivery::Delivery;
-use crate::envelope::{self, Parts};
+use crate::envelope::{self, EnvelopeError, Parts};
 use crate::handshake::{self, Phase};
 use crate::identify::Event;
 use crate::keys::{KeyAddress, KeyError, KeySource};
@@ -347,9 +347,12 @@ fn redact(
         identity: event.identity,
         keep_marks,
         spool: endpoint.spool,
+        seal_to: endpoint.shared.seal_to.as_deref(),
     };
-    envelope::seal(&parts, &endpoint.redactor)
-        .map_err(|error| Rejected::BodyMalformed(error.to_string()))
+    envelope::seal(&parts, &endpoint.redactor).map_err(|error| match error {
+        EnvelopeError::Redact(error) => Rejected::BodyMalformed(error.to_string()),
+        EnvelopeError::Seal(_) => Rejected::Internal("the data cannot be sealed"),
+    })
 }
 
 /// Publishes what is new and says what became of the delivery as a whole.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use self::routing::RoutingKey;
 pub use crate::address::Address;
 use crate::config::TlsFiles;
+use crate::provenance::Provenance;
 use crate::shutdown::Drain;
 use crate::signal::Signal;
 
@@ -73,6 +74,8 @@ pub struct Settings {
     pub declare: Option<Topology>,
     /// How long a publish may wait for its confirm before it counts as failed.
     pub confirm_timeout: Duration,
+    /// What signs messages, which a reload can change under the publisher.
+    pub provenance: Provenance,
 }
 
 /// What is declared on the broker on request.

@@ -237,7 +237,7 @@ fn the_example_workers_take_the_same_settings_and_keep_the_same_tables() {
             .collect()
     };
     for code in &all {
-        for setting in ["AMQP_URL", "QUEUE", "DB"] {
+        for setting in ["AMQP_URL", "QUEUE", "DB", "SIGNED_BY", "OPEN_WITH"] {
             assert!(code.contains(setting), "{setting}");
         }
         assert_eq!(tables(code), tables(&all[0]));

@@ -16,8 +16,10 @@ need redis-server test -x /usr/bin/redis-server
 need rabbitmq-server test -x /usr/lib/rabbitmq/bin/rabbitmq-server
 # What lets the campaign set the clock of a gateway.
 need faketime sh -c 'ls /usr/lib/*/faketime/libfaketimeMT.so.1'
+# What docs/SEALING.md makes keys with.
+need openssl command -v openssl
 need python3-venv python3 -c 'import ensurepip, venv'
-need nodejs node --eval 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'
+need nodejs node --eval 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
 # Debian's npm comes with Debian's Node.js; other packages of Node.js bring their own.
 need npm command -v npm
 

@@ -66,6 +66,7 @@ fn settings(url: &str) -> anyhow::Result<Settings> {
         routing_key: RoutingKey::default(),
         declare: None,
         confirm_timeout: Duration::from_secs(60),
+        provenance: Default::default(),
     })
 }
 

@@ -185,6 +185,7 @@ impl Target {
                 identity: event.identity,
                 keep_marks: Duration::from_secs(60),
                 spool: true,
+                seal_to: None,
             },
             &self.redactor,
         );

@@ -33,7 +33,17 @@ pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
             endpoint.provider.about.title, endpoint.tenant
         );
         let secrets = endpoint.secrets.len();
-        good(&endpoint.path, &format!("{of}, {secrets} secret(s)"));
+        let sealed = endpoint.shared.seal_to.as_ref();
+        let sealed = sealed.map(|to| format!(", data sealed to key {}", to.key_id()));
+        let sealed = sealed.unwrap_or_default();
+        good(
+            &endpoint.path,
+            &format!("{of}, {secrets} secret(s){sealed}"),
+        );
+    }
+    if let Some(signer) = &config.publisher.provenance.keys().signer {
+        let finding = format!("messages are signed with key {}", signer.key_id());
+        good("signatures", &finding);
     }
     for warning in &config.warnings {
         warn(warning);

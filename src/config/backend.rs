@@ -6,13 +6,15 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::Secrets;
-use super::reader::Section;
+use super::problems::with_causes;
+use super::reader::{Section, Text};
 use super::secret::is_reference;
 use super::tls::TlsFiles;
 use crate::ledger::redis::{Access, Place};
 use crate::ledger::spool::{MAX_SPOOL_BYTES, SpoolSettings};
 use crate::ledger::{self, Durability, LedgerUrl};
 use crate::outbox::Ack;
+use crate::provenance::{Announced, Keys, Provenance, Signer, SigningKeyError};
 use crate::publisher::routing::RoutingKey;
 use crate::publisher::{self, PublisherUrl, Topology};
 
@@ -155,6 +157,7 @@ impl Publishing {
             let message = "the files for TLS are of no use: no URL begins with `amqps:`";
             section.report.warning(section.place_of("url"), message);
         }
+        let signed = signing(&mut section, secrets, &url);
         let settings = publisher::Settings {
             url,
             tls,
@@ -168,6 +171,7 @@ impl Publishing {
                 .parsed("declare", queue)
                 .map(|queue| Topology { queue }),
             confirm_timeout,
+            provenance: Provenance::new(signed),
         };
         let rest = section.duration("retry_parked", REST);
         let rest = rest.unwrap_or(Duration::from_mins(1));
@@ -203,6 +207,43 @@ fn patience(section: &mut Section<'_>) -> (Duration, Duration) {
         lease.unwrap_or(PATIENCE.max(confirm_timeout.unwrap_or_default())),
         confirm_timeout.unwrap_or(PATIENCE.min(lease.unwrap_or(PATIENCE))),
     )
+}
+
+/// Public keys that are announced beside the one that signs.
+const MAX_ANNOUNCED: usize = 16;
+
+/// Reads `signing_key` and `announced_keys`.
+fn signing(section: &mut Section<'_>, secrets: &Secrets<'_>, url: &PublisherUrl) -> Keys {
+    fn read<T>(
+        key: &'static str,
+        text: Text<'_>,
+        secrets: &Secrets<'_>,
+        parse: fn(&str) -> Result<T, SigningKeyError>,
+    ) -> Option<T> {
+        let found = secrets.find(key, text)?;
+        let refused = |error| {
+            let message = format!("`{key}` refers to a value that {}", with_causes(&error));
+            secrets.report.problem(text.at, message);
+        };
+        parse(found.expose_secret()).map_err(refused).ok()
+    }
+    let signer = section.text("signing_key");
+    let signer = signer.and_then(|text| read("signing_key", text, secrets, Signer::from_pem));
+    if signer.is_some() && matches!(url, PublisherUrl::Stdout) {
+        let message =
+            "`signing_key` signs nothing here: lines on standard output carry no signature";
+        section
+            .report
+            .warning(section.place_of("signing_key"), message);
+    }
+    let announced = section.texts("announced_keys", MAX_ANNOUNCED);
+    let announced = announced.unwrap_or_default().into_iter();
+    Keys {
+        signer,
+        announced: announced
+            .filter_map(|text| read("announced_keys", text, secrets, Announced::from_pem))
+            .collect(),
+    }
 }
 
 /// Reads `url`: the URL itself, or a reference to it. Never repeats it.

@@ -1,12 +1,15 @@
 //! `[[tenant]]`: what all endpoints of one tenant share. A tenant without such a section has none of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Secrets;
-use super::endpoint::{MAX_ENDPOINTS, name, taken};
+use super::endpoint::{Endpoint, MAX_ENDPOINTS, name, taken};
+use super::problems::{Report, quoted, with_causes};
 use super::reader::Section;
+use crate::sealing::Recipient;
 
 /// Bytes that a key for pseudonyms has at least: 128 bits, even where each byte is a random one.
 const MIN_PSEUDONYM_KEY: usize = 16;
@@ -16,12 +19,16 @@ const MIN_PSEUDONYM_KEY: usize = 16;
 pub struct Tenant {
     /// The key of the pseudonyms that redaction puts in the place of values (HMAC-SHA256).
     pub pseudonym_key: Option<SecretString>,
+    /// Whom the data of its signals is sealed to; `None`: it stays readable.
+    pub seal_to: Option<Arc<Recipient>>,
 }
 
 /// The tenants that have a section, by name.
 #[derive(Debug, Default)]
 pub(super) struct Tenants {
     by_id: BTreeMap<String, Tenant>,
+    /// Where each name is written.
+    places: BTreeMap<String, usize>,
 }
 
 impl Tenants {
@@ -37,13 +44,26 @@ impl Tenants {
             });
             let tenant = Tenant {
                 pseudonym_key: pseudonym_key(&mut section, secrets),
+                seal_to: seal_to(&mut section, secrets),
             };
             section.finish();
             if let Some(id) = id {
                 tenants.by_id.insert(id, tenant);
             }
         }
+        tenants.places = known;
         tenants
+    }
+
+    /// Warns of tenants that no endpoint belongs to: with a name that is misspelt, what such a section asks
+    /// for would be missed by everything that is received.
+    pub(super) fn report_unused(&self, endpoints: &[Arc<Endpoint>], report: &Report<'_>) {
+        for (id, at) in &self.places {
+            if !endpoints.iter().any(|endpoint| *endpoint.tenant == **id) {
+                let message = format!("no endpoint belongs to the tenant {}", quoted(id));
+                report.warning(*at, message);
+            }
+        }
     }
 
     /// Returns what the endpoints of a tenant share.
@@ -67,4 +87,18 @@ fn pseudonym_key(section: &mut Section<'_>, secrets: &Secrets<'_>) -> Option<Sec
         return None;
     }
     Some(key)
+}
+
+/// Reads the worker's public key. It is no secret, and it is kept and watched like one.
+fn seal_to(section: &mut Section<'_>, secrets: &Secrets<'_>) -> Option<Arc<Recipient>> {
+    let text = section.text("seal_to")?;
+    let found = secrets.find("seal_to", text)?;
+    match Recipient::parse(found.expose_secret()) {
+        Ok(recipient) => Some(Arc::new(recipient)),
+        Err(error) => {
+            let message = format!("`seal_to` refers to a value that {}", with_causes(&error));
+            section.report.problem(text.at, message);
+            None
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod documented;
 mod hostile;
+mod keys;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -97,6 +98,7 @@ fn env() -> BTreeMap<String, String> {
         ("STRIPE", "s3cr3t-stripe"),
         ("GITHUB", "s3cr3t-github "),
         ("EMPTY", ""),
+        ("SIGNING", keys::PRIVATE),
     ];
     variables
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -30,11 +30,15 @@ use super::routing::RoutingKey;
 use super::{PublishError, Publisher, Settings};
 use crate::address::Address;
 use crate::config::TlsFiles;
+use crate::provenance::Provenance;
 use crate::shutdown::Drain;
 use crate::signal::{MEDIA_TYPE, Signal};
 
 /// The most bytes of an AMQP short string. Lapin panics on a longer one.
 const SHORT: usize = 255;
+
+/// The header with the signature of the message's body, where messages are signed.
+pub const SIGNATURE: &str = "hookgate-signature";
 
 /// How long [`Publisher::probe`] waits for a connection, per address.
 const PROBE_WAIT: Duration = Duration::from_secs(12);
@@ -46,6 +50,7 @@ pub struct Amqp {
     exchange: ShortString,
     routing_key: RoutingKey,
     confirm_timeout: Duration,
+    provenance: Provenance,
 }
 
 impl Amqp {
@@ -83,6 +88,7 @@ impl Amqp {
             exchange,
             routing_key: settings.routing_key.clone(),
             confirm_timeout: settings.confirm_timeout,
+            provenance: settings.provenance.clone(),
         })
     }
 
@@ -93,12 +99,18 @@ impl Amqp {
         }
     }
 
+    /// Signs exactly the bytes that become the message's body, where signatures are asked for.
+    fn signature(&self, signal: &Signal) -> Option<String> {
+        let keys = self.provenance.keys();
+        Some(keys.signer.as_ref()?.sign(&signal.envelope))
+    }
+
     fn message(&self, signal: &Signal) -> Message {
         Message {
             id: signal.signalid,
             exchange: self.exchange.clone(),
             routing_key: short(&self.routing_key.of(&signal.attributes)),
-            properties: properties(signal),
+            properties: properties(signal, self.signature(signal)),
             body: signal.envelope.clone(),
         }
     }
@@ -235,7 +247,7 @@ fn encryption(
     Ok(Some(config.into()))
 }
 
-fn properties(signal: &Signal) -> BasicProperties {
+fn properties(signal: &Signal, signature: Option<String>) -> BasicProperties {
     const PERSISTENT: u8 = 2;
     let attributes = &signal.attributes;
     let mut headers = FieldTable::default();
@@ -246,6 +258,9 @@ fn properties(signal: &Signal) -> BasicProperties {
         ("traceparent", &*attributes.traceparent),
     ] {
         headers.insert(short(name), AMQPValue::LongString(value.into()));
+    }
+    if let Some(signature) = signature {
+        headers.insert(short(SIGNATURE), AMQPValue::LongString(signature.into()));
     }
     BasicProperties::default()
         .with_delivery_mode(PERSISTENT)

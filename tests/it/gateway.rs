@@ -13,7 +13,7 @@ mod limits;
 mod rejected;
 mod reload;
 mod repeated;
-mod schema;
+pub(crate) mod schema;
 mod site;
 mod vectors;
 

@@ -6,6 +6,7 @@ mod ends;
 mod once;
 mod outages;
 mod readiness;
+mod sealed;
 mod secrets;
 mod spool;
 mod worker;

@@ -37,6 +37,7 @@ pub(crate) fn settings(addresses: Vec<Address>) -> Settings {
         routing_key: RoutingKey::default(),
         declare: None,
         confirm_timeout: Duration::from_secs(20),
+        provenance: Default::default(),
     }
 }
 

@@ -14,7 +14,7 @@ fn schema() -> Value {
 }
 
 /// Fails unless the signal is of the published form.
-pub(super) fn check(signal: &Value) {
+pub(crate) fn check(signal: &Value) {
     let schema = schema();
     let members = signal.as_object().unwrap();
     for name in schema["required"].as_array().unwrap() {
@@ -88,6 +88,9 @@ fn matches(name: &str, text: &str) -> bool {
                 && text.as_bytes()[14] == b'8'
                 && b"89ab".contains(&text.as_bytes()[19])
         }
+        "sealedfor" => {
+            (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+        }
         "bodysha256" => hex(text, 64),
         "traceparent" => fields(&[2, 32, 16, 2]),
         "timestamp" => {
@@ -110,7 +113,7 @@ fn sound() -> Value {
         "specversion": "1.0", "id": "1", "source": "/tenants/a/endpoints/b", "type": "p.t",
         "time": "2026-01-05T10:00:00Z", "tenant": "a", "endpoint": "b", "provider": "p",
         "signalid": "4209b6eb-8c9c-8e7f-848f-4c0172450118",
-        "receivedtime": "2026-01-05T10:00:00.412Z", "assurance": "body",
+        "receivedtime": "2026-01-05T10:00:00.412Z", "assurance": "body", "sealedfor": "key-1",
         "bodysha256": "ab".repeat(32), "redacted": 0,
         "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "data": {},
     })
@@ -136,6 +139,7 @@ fn the_check_passes_a_sound_signal_and_fails_each_unsound_member() {
         ("extra", "x"),
         ("data_base64", "eA=="),
         ("tenant", ""),
+        ("sealedfor", "a key"),
     ] {
         assert!(!checked(&|signal| signal[name] = wrong.into()), "{name}");
     }

@@ -2,6 +2,7 @@
 //! anything comes out, with the log at its most talkative.
 
 mod markers;
+mod sealed;
 mod story;
 
 use bytes::Bytes;

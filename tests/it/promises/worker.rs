@@ -14,19 +14,19 @@ use crate::support::rabbit::{Broker, Vhost};
 use crate::support::worker::{Language, Worker};
 use crate::support::{signal, until};
 
-const QUEUE: &str = "hookgate";
+pub(super) const QUEUE: &str = "hookgate";
 
 /// How many signals the workers let the broker send ahead.
 const PREFETCH: usize = 16;
 
 /// Publishes to the exchange past the gateway, to have repeats and what is no signal.
-struct Source {
+pub(super) struct Source {
     _connection: Connection,
     channel: Channel,
 }
 
 impl Source {
-    async fn open(vhost: &Vhost<'_>) -> Self {
+    pub(super) async fn open(vhost: &Vhost<'_>) -> Self {
         let address = vhost.address();
         let connecting = Connection::connect(address.expose(), ConnectionProperties::default());
         let connection = connecting.await.unwrap();
@@ -40,8 +40,12 @@ impl Source {
     }
 
     async fn publish(&self, body: &[u8]) {
+        self.publish_with(body, BasicProperties::default()).await;
+    }
+
+    pub(super) async fn publish_with(&self, body: &[u8], properties: BasicProperties) {
         let (key, options) = ("acme.stripe.test", BasicPublishOptions::default());
-        let properties = BasicProperties::default().with_delivery_mode(2);
+        let properties = properties.with_delivery_mode(2);
         let sent =
             self.channel
                 .basic_publish(EXCHANGE.into(), key.into(), options, body, properties);
@@ -64,7 +68,7 @@ async fn of_queue(vhost: &Vhost<'_>, pointer: &str) -> Option<u64> {
 }
 
 /// Waits until so many signals had their effect.
-async fn until_effects(worker: &Worker, count: usize) {
+pub(super) async fn until_effects(worker: &Worker, count: usize) {
     let what = format!("{count} signals had their effect");
     until(&what, async || worker.effects().len() >= count).await;
 }

@@ -214,6 +214,11 @@ impl Gateway {
         self.public
     }
 
+    /// The address of the admin listener.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Connects to the public listener.
     pub(crate) async fn connect(&self) -> Line {
         Line::to(self.public).await.unwrap()

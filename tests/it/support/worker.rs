@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rusqlite::OpenFlags;
+use rusqlite::types::FromSql;
 
 use super::until;
 
@@ -53,6 +54,11 @@ impl Worker {
         }
     }
 
+    /// Sets what the worker reads of its environment, from the next start on.
+    pub(crate) fn set(&mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) {
+        self.program.env(name, value);
+    }
+
     pub(crate) fn start(&mut self) {
         let spawned = self.program.spawn();
         self.running = Some(spawned.expect("tests/setup.sh installs what the workers need"));
@@ -82,11 +88,24 @@ impl Worker {
 
     /// Returns how many effects each signal had, by signalid.
     pub(crate) fn effects(&self) -> BTreeMap<String, u32> {
+        self.rows("SELECT signalid, count(*) FROM effects GROUP BY signalid")
+    }
+
+    /// Returns the data that each signal had for the worker, by signalid.
+    pub(crate) fn data(&self) -> BTreeMap<String, String> {
+        self.rows("SELECT signalid, data FROM effects")
+    }
+
+    /// Returns what the worker said.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.db.with_extension("log")).unwrap()
+    }
+
+    fn rows<T: FromSql>(&self, query: &str) -> BTreeMap<String, T> {
         let read = || -> rusqlite::Result<_> {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
             let store = rusqlite::Connection::open_with_flags(&self.db, flags)?;
-            let count = "SELECT signalid, count(*) FROM effects GROUP BY signalid";
-            let mut rows = store.prepare(count)?;
+            let mut rows = store.prepare(query)?;
             let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         };
