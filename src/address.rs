@@ -18,6 +18,16 @@ impl Address {
     ///
     /// The error never repeats the text, because a password may stand anywhere in a mistyped URL.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let (_, rest) = text.split_once("://").unwrap_or_default();
+        let behind = rest.find(['/', '?', '#']).map_or("", |at| &rest[at..]);
+        // Else the password `12/34` would be shown: as a port and a path.
+        if behind.contains('@') {
+            return Err(
+                "an `@` follows the host: write `/`, `?`, `#` and `@` in a password as %2F, %3F, %23 \
+                 and %40"
+                    .to_owned(),
+            );
+        }
         let uri: http::Uri = text.parse().map_err(|_| "not a URL".to_owned())?;
         let scheme = uri
             .scheme_str()
@@ -98,6 +108,10 @@ mod tests {
             "redis:s3cr3t",
             "redis://u:s3cr3t@h:s3cr3t",
             "redis://u:s3cr3t@h:65536",
+            "redis://u:12/s3cr3t@h",
+            "redis://u/s3cr3t@h",
+            "redis://u:12?s3cr3t@h",
+            "redis://u:12#s3cr3t@h",
         ] {
             let error = Address::parse(text).unwrap_err();
             assert!(!error.contains("s3cr3t"), "{error}");

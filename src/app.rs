@@ -135,6 +135,7 @@ impl App {
             None => ledger,
         };
         let snapshot = Snapshot::new(Routes::build(&config, None));
+        metrics.follow_secrets(snapshot.clone());
         let public = listen("listen", config.server.listen).await?;
         let admin = listen("admin_listen", config.server.admin_listen).await?;
         let work = Drain::new();

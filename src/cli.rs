@@ -19,10 +19,13 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
+pub(crate) use paint::complain;
+
 use crate::config::ProcessEnvironment;
 use crate::config::secret::{self, Literals};
+use crate::coredump;
 use crate::provider::{Catalogue, Provider};
-use crate::telemetry::explain;
+use crate::telemetry::{explain, panics};
 
 /// The front door for webhooks: verifies, deduplicates, redacts, records and publishes them.
 #[derive(Debug, Parser)]
@@ -95,6 +98,11 @@ impl Definitions {
 
 /// Runs the command that the arguments name, and returns the exit code.
 pub fn main() -> ExitCode {
+    panics::report_places_alone();
+    if let Err(error) = coredump::forbid(std::env::var_os(coredump::VARIABLE).as_deref()) {
+        paint::complain(&explain(&error));
+        return ExitCode::from(2);
+    }
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Serve(file) => serve::run(&file.config),

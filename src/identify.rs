@@ -80,8 +80,7 @@ impl EventRules {
         if !self.batch_when.holds(&Scope::of(fields)) {
             return Ok(Vec::new());
         }
-        let split = self.batch.split(fields.document());
-        split.map_err(|too_many| Rejected::BodyMalformed(too_many.to_string()))
+        Ok(self.batch.split(fields.document())?)
     }
 
     /// Identifies the events of a verified delivery to the endpoint whose signals have this

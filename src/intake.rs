@@ -3,11 +3,14 @@
 //! Order only. Each step is a module of its own and none of them calls the next. Knows nothing of
 //! sockets ([`crate::server`]); statuses and reason words are chosen in [`crate::outcome`].
 
+use std::fmt;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncWriteExt;
@@ -25,15 +28,15 @@ use crate::keys::{KeyAddress, KeyError, KeySource};
 use crate::ledger::{Ledger, Recorded};
 use crate::limits::{Budget, Received, check_caller};
 use crate::outbox::{Outbox, Publication};
-use crate::outcome::{Outcome, Rejected, Reply};
+use crate::outcome::{Outcome, Rejected, Reply, Unredactable};
+use crate::redact::{RedactError, Redactor};
 use crate::route::{Route, Routes};
 use crate::shutdown::Drain;
 use crate::signal::Draft;
 use crate::verify::Verified;
 use crate::verify::public_key::KeySet;
 
-/// Everything of a request but its body.
-#[derive(Debug)]
+/// Everything of a request but its body. `Debug` shows no header's value, and no query.
 pub struct Head {
     /// The method.
     pub method: Method,
@@ -51,6 +54,17 @@ pub struct Head {
     pub received: Timestamp,
     /// W3C Trace Context of the delivery.
     pub traceparent: String,
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("headers", &self.headers.len())
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What became of a delivery, and which endpoint it was for, if any.
@@ -106,9 +120,10 @@ impl Intake {
             bytes: 0,
             result: Err(Rejected::UnknownEndpoint),
         };
-        taken.result = self
-            .walk(&routes, head, body, &mut taken.route, &mut taken.bytes)
-            .await;
+        let walk = self.walk(&routes, head, body, &mut taken.route, &mut taken.bytes);
+        // A fault in one delivery is an answer to it, and no end of what shares its connection.
+        let walked = AssertUnwindSafe(walk).catch_unwind().await;
+        taken.result = walked.unwrap_or(Err(Rejected::Internal("what takes it panicked")));
         taken
     }
 
@@ -143,14 +158,13 @@ impl Intake {
             return Ok(Outcome::Handshake(reply));
         }
         let keys = self.keys_for(route, &delivery, received).await?;
-        let prepared = prepare(
-            routes,
-            route,
-            &delivery,
-            keys.as_deref(),
-            (received, &traceparent),
-        );
-        match prepared? {
+        let prepared = {
+            let verifier = &route.endpoint.verifier;
+            let verified = verifier.verify(&delivery, received, keys.as_deref())?;
+            route.secret_use.count(verified.secrets(), received);
+            prepare(routes, route, &verified, (received, &traceparent))?
+        };
+        match prepared {
             Prepared::Answered(Outcome::Handshake(reply)) => {
                 if let Some(address) = &reply.confirm {
                     self.confirm(address).await?;
@@ -270,23 +284,21 @@ fn unavailable(error: KeyError) -> Rejected {
     Rejected::KeyUnavailable(crate::telemetry::explain(&error))
 }
 
-/// The deciding steps: verify, handshake, identify, admit, redact. Pure: the keys are at hand, and
-/// `now` came with the head.
+/// The deciding steps behind the proof: handshake, identify, admit, redact. Pure: `now` came with the
+/// head.
 fn prepare(
     routes: &Routes,
     route: &Route,
-    delivery: &Delivery,
-    keys: Option<&KeySet>,
+    verified: &Verified<'_>,
     (received, traceparent): (Timestamp, &str),
 ) -> Result<Prepared, Rejected> {
     let endpoint = &route.endpoint;
-    let verified = endpoint.verifier.verify(delivery, received, keys)?;
-    if let Some(reply) = handshake::answer(&endpoint.verifier, &verified)? {
+    if let Some(reply) = handshake::answer(&endpoint.verifier, verified)? {
         return Ok(Prepared::Answered(Outcome::Handshake(reply)));
     }
     let rules = &endpoint.provider.events;
     let events = rules.identify(
-        &verified,
+        verified,
         &route.source,
         endpoint.identical_content,
         traceparent,
@@ -295,7 +307,7 @@ fn prepare(
         .iter()
         .filter(|event| route.admits(&event.event_type));
     let drafts = admitted
-        .map(|event| redact(routes, route, &verified, event, (received, traceparent)))
+        .map(|event| redact(routes, route, verified, event, (received, traceparent)))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(match drafts.is_empty() {
         true => Prepared::Answered(Outcome::Filtered),
@@ -350,9 +362,24 @@ fn redact(
         seal_to: endpoint.shared.seal_to.as_deref(),
     };
     envelope::seal(&parts, &endpoint.redactor).map_err(|error| match error {
-        EnvelopeError::Redact(error) => Rejected::BodyMalformed(error.to_string()),
+        EnvelopeError::Redact(why) => unredactable(why, event, verified, &endpoint.redactor),
         EnvelopeError::Seal(_) => Rejected::Internal("the data cannot be sealed"),
     })
+}
+
+/// Notes what the operator can ask the provider for again. Nothing of the body is in it.
+fn unredactable(
+    why: RedactError,
+    event: &Event,
+    verified: &Verified<'_>,
+    redactor: &Redactor,
+) -> Rejected {
+    let event_id = event.id.as_deref();
+    Rejected::from(Box::new(Unredactable {
+        why,
+        body_sha256: hex::encode(verified.body_sha256()),
+        event_id: event_id.map(|id| redactor.scrub(id).into_owned()),
+    }))
 }
 
 /// Publishes what is new and says what became of the delivery as a whole.

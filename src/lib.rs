@@ -32,6 +32,7 @@ pub mod batch;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod coredump;
 pub mod delivery;
 pub mod envelope;
 pub mod handshake;

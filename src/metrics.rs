@@ -1,7 +1,9 @@
 //! What Prometheus scrapes: one struct, so that the whole list of metrics stands in one place.
 //!
 //! Labels come from the configuration and from fixed words, never from a request, so that their
-//! number is bounded by the number of endpoints.
+//! number is bounded by the number of endpoints and of their secrets.
+
+mod secrets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +14,13 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::config::snapshot::Snapshot;
 use crate::ledger::Backlog;
 use crate::ledger::spool::SpoolCounters;
 use crate::outbox::PublishCounters;
+use secrets::SecretUses;
+
+pub use secrets::SecretUse;
 
 /// Upper bounds of the duration buckets in seconds: the tightest vendors wait 0.5, 3, 5 and 10 s.
 const BUCKETS: [f64; 12] = [
@@ -31,6 +37,8 @@ pub struct Metrics {
     pub seconds: HistogramVec,
     /// Signals whose unsigned id was already taken by other content, by endpoint.
     pub id_conflicts: IntCounterVec,
+    /// Authentic deliveries that were not kept because they cannot be redacted, by endpoint.
+    pub unredactable: IntCounterVec,
     /// Connections open on the public listener.
     pub connections: IntGauge,
     /// Bytes of bodies in flight.
@@ -47,6 +55,7 @@ pub struct Metrics {
     pub pruned: IntCounter,
     /// Reloads of the configuration, by result.
     pub reloads: IntCounterVec,
+    secret_uses: SecretUses,
     published: Published,
     spooled: Spooled,
 }
@@ -94,6 +103,21 @@ impl Metrics {
                 "hookgate_id_conflicts_total",
                 "Signals whose unsigned id was already taken by other content",
                 &["endpoint"],
+            )?,
+            unredactable: made.counters(
+                "hookgate_unredactable_total",
+                "Authentic deliveries that were not kept because they cannot be redacted",
+                &["endpoint"],
+            )?,
+            secret_uses: made.secret_uses(
+                Opts::new(
+                    "hookgate_secret_verified_total",
+                    "Deliveries that a secret has proved, by its place in the endpoint's list",
+                ),
+                Opts::new(
+                    "hookgate_secret_last_verified_timestamp_seconds",
+                    "When a secret last proved a delivery, in seconds since 1970",
+                ),
             )?,
             connections: made.gauge(
                 "hookgate_connections",
@@ -153,6 +177,11 @@ impl Metrics {
     /// Shows the spool's counters from now on.
     pub fn follow_spool(&self, counters: Arc<SpoolCounters>) {
         let _ = self.spooled.counts.set(counters);
+    }
+
+    /// Shows how the secrets of these endpoints are used from now on.
+    pub fn follow_secrets(&self, snapshot: Snapshot) {
+        self.secret_uses.follow(snapshot);
     }
 
     /// Counts one delivery.
@@ -252,6 +281,12 @@ impl Make<'_> {
         let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
         self.0.register(Box::new(counters.clone()))?;
         Ok(counters)
+    }
+
+    fn secret_uses(&self, verified: Opts, last: Opts) -> Result<SecretUses, prometheus::Error> {
+        let uses = SecretUses::new(verified, last)?;
+        self.0.register(Box::new(uses.clone()))?;
+        Ok(uses)
     }
 
     fn seconds(

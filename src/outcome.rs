@@ -12,10 +12,12 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use secrecy::SecretString;
 
+use crate::batch::TooManyEvents;
 use crate::keys::KeyAddress;
 use crate::ledger::LedgerError;
 use crate::outbox::Publication;
 use crate::provider::Provider;
+use crate::redact::RedactError;
 use crate::signal::{SignalId, list};
 
 /// What became of one delivery that was not rejected.
@@ -92,6 +94,36 @@ impl Outcome {
     }
 }
 
+/// An authentic delivery that is not kept, with what the provider is asked for to send it again.
+#[derive(Debug, thiserror::Error)]
+#[error("body cannot be redacted, and is not kept: {why}")]
+pub struct Unredactable {
+    /// Why.
+    pub why: RedactError,
+    /// SHA-256 of the body, in hex.
+    pub body_sha256: String,
+    /// The provider's event id, where there is one, without the endpoint's secrets.
+    pub event_id: Option<String>,
+}
+
+impl Unredactable {
+    /// Where in the body it cannot be read, in bytes from 0.
+    pub fn offset(&self) -> Option<usize> {
+        match self.why {
+            RedactError::Malformed { offset, .. } => Some(offset),
+            _ => None,
+        }
+    }
+
+    /// Tells whether others would read the body, and this gateway does not go as far.
+    fn is_ours(&self) -> bool {
+        match self.why {
+            RedactError::Malformed { what, .. } => what.is_ours(),
+            RedactError::TooDeep | RedactError::TooManyFields => true,
+        }
+    }
+}
+
 /// Why a delivery was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
@@ -127,7 +159,13 @@ pub enum Rejected {
     /// The body did not arrive in time, or the connection broke off.
     #[error("body did not arrive whole within {0:?}")]
     BodyTimeout(Duration),
-    /// The body is not what its content type says, or is empty.
+    /// The body is authentic and cannot be redacted.
+    #[error(transparent)]
+    Unredactable(#[from] Box<Unredactable>),
+    /// The body holds more events than the gateway takes apart.
+    #[error(transparent)]
+    TooManyEvents(#[from] TooManyEvents),
+    /// The body did not arrive whole, or is empty.
     #[error("body is malformed: {0}")]
     BodyMalformed(String),
     /// The scheme cannot be applied to this content type.
@@ -229,6 +267,14 @@ impl Rejected {
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTimeout(_) => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyMalformed(_) => (StatusCode::BAD_REQUEST, "body_malformed"),
+            // Nothing but another version of this program could take it, and until then a vendor is
+            // not to give the endpoint up for what is not its fault.
+            Self::Unredactable(body) if body.is_ours() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "body_too_large")
+            }
+            Self::TooManyEvents(_) => (StatusCode::SERVICE_UNAVAILABLE, "body_too_large"),
+            // It is the same bytes however often they are sent.
+            Self::Unredactable(_) => (StatusCode::BAD_REQUEST, "body_malformed"),
             Self::ContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type"),
             Self::SignatureMissing(_) => (StatusCode::UNAUTHORIZED, "signature_missing"),
             Self::SignatureMalformed(_) => (StatusCode::UNAUTHORIZED, "signature_malformed"),
@@ -266,6 +312,8 @@ impl Rejected {
             Self::Overloaded(_) => Some(Duration::from_secs(1)),
             Self::LedgerUnavailable(_) | Self::KeyUnavailable(_) => Some(Duration::from_secs(5)),
             Self::Paused => Some(Duration::from_secs(60)),
+            Self::Unredactable(body) if body.is_ours() => Some(Duration::from_hours(1)),
+            Self::TooManyEvents(_) => Some(Duration::from_hours(1)),
             _ => None,
         }
     }
@@ -352,6 +400,7 @@ impl fmt::Display for Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::Fault;
 
     #[test]
     fn our_own_faults_are_5xx_and_say_when_to_retry() {
@@ -359,10 +408,33 @@ mod tests {
         for fault in [
             Rejected::LedgerUnavailable(ledger),
             Rejected::Overloaded("x"),
+            Rejected::TooManyEvents(TooManyEvents),
+            unredactable(RedactError::TooDeep),
+            unredactable(RedactError::TooManyFields),
+            unredactable(RedactError::Malformed {
+                offset: 0,
+                what: Fault::Surrogate,
+            }),
         ] {
             assert!(fault.answer().0.is_server_error());
             assert!(fault.retry_after().is_some());
         }
+    }
+
+    fn unredactable(why: RedactError) -> Rejected {
+        Rejected::from(Box::new(Unredactable {
+            why,
+            body_sha256: String::new(),
+            event_id: None,
+        }))
+    }
+
+    #[test]
+    fn what_no_retry_can_mend_is_not_to_be_retried() {
+        let (offset, what) = (7, Fault::End);
+        let rejected = unredactable(RedactError::Malformed { offset, what });
+        assert_eq!(rejected.answer().0, StatusCode::BAD_REQUEST);
+        assert_eq!(rejected.retry_after(), None);
     }
 
     #[test]

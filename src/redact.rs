@@ -117,7 +117,11 @@ impl Redactor {
             Reading::Form => form::redact(self, body, out),
             Reading::Multipart => match form::redact_parts(self, media_type, body, out) {
                 Some(data) => Ok(data),
-                None => Ok(self.opaque(body, out)),
+                // Somebody else may find the fields in it that the rules name.
+                None => Err(RedactError::Malformed {
+                    offset: 0,
+                    what: Fault::Unexpected,
+                }),
             },
             Reading::Guess => self.guess(body, out),
             Reading::Opaque => Ok(self.opaque(body, out)),

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Config, Endpoint, Rate, State};
 use crate::limits::Bucket;
+use crate::metrics::SecretUse;
 use crate::outcome::Rejected;
 use crate::signal;
 
@@ -21,6 +23,8 @@ pub struct Route {
     pub endpoint: Arc<Endpoint>,
     /// The CloudEvents source of its signals.
     pub source: String,
+    /// What its secrets were used for since their list is in force.
+    pub secret_use: Arc<SecretUse>,
     rate: Option<Arc<Bucket>>,
     tenant_rate: Option<Arc<Bucket>>,
 }
@@ -37,7 +41,7 @@ pub struct Routes {
 
 impl Routes {
     /// Compiles the endpoints of a configuration. Buckets of `previous` go on where their rate is
-    /// the same, so that a reload fills none.
+    /// the same, so that a reload fills none; so do counts of secrets where their list is the same.
     pub fn build(config: &Config, previous: Option<&Self>) -> Self {
         let mut tenants: HashMap<Arc<str>, Arc<Bucket>> = HashMap::new();
         let mut by_path = HashMap::with_capacity(config.endpoints.len());
@@ -53,6 +57,7 @@ impl Routes {
                 .map(|rate| bucket_for(rate, known.and_then(|route| route.rate.as_ref())));
             let route = Route {
                 source: signal::source(&endpoint.tenant, &endpoint.id),
+                secret_use: secret_use_for(&endpoint.secrets, known),
                 rate,
                 tenant_rate,
                 endpoint: endpoint.clone(),
@@ -70,6 +75,11 @@ impl Routes {
     /// Finds the endpoint of a path.
     pub fn find(&self, path: &str) -> Result<&Arc<Route>, Rejected> {
         self.by_path.get(path).ok_or(Rejected::UnknownEndpoint)
+    }
+
+    /// Returns every endpoint, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.by_path.values()
     }
 
     /// Returns how many endpoints there are.
@@ -124,5 +134,18 @@ fn bucket_for(rate: Rate, earlier: Option<&Arc<Bucket>>) -> Arc<Bucket> {
     match earlier {
         Some(bucket) if bucket.rate() == rate => bucket.clone(),
         _ => Arc::new(Bucket::new(rate)),
+    }
+}
+
+fn secret_use_for(secrets: &[SecretString], earlier: Option<&Arc<Route>>) -> Arc<SecretUse> {
+    let texts = secrets.iter().map(ExposeSecret::expose_secret);
+    let same = |route: &&Arc<Route>| {
+        let known = &route.endpoint.secrets;
+        texts.eq(known.iter().map(ExposeSecret::expose_secret))
+    };
+    match earlier.filter(same) {
+        Some(route) => route.secret_use.clone(),
+        // A place would stand for another secret than before.
+        None => Arc::new(SecretUse::new(secrets.len())),
     }
 }

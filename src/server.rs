@@ -18,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use prometheus::IntGauge;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -120,17 +121,15 @@ impl Public {
         let builder = builder(&self.settings);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection.into_owned());
-        let metrics = self.metrics.clone();
+        let counted = Counted::one_more(&self.metrics.connections);
         self.drain.spawn(async move {
-            let _place: OwnedSemaphorePermit = place;
-            metrics.connections.inc();
+            let _place: (OwnedSemaphorePermit, Counted) = (place, counted);
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     debug!(%error, "a connection ended early");
                 },
                 () = silence => debug!("a connection sent no request in time"),
             }
-            metrics.connections.dec();
         });
     }
 
@@ -213,6 +212,9 @@ impl Public {
             Err(rejected) => ("rejected", rejected.reason()),
         };
         self.metrics.delivery(id, provider, words, took);
+        if let Err(Rejected::Unredactable(_)) = &taken.result {
+            self.metrics.unredactable.with_label_values(&[id]).inc();
+        }
         // A resource's name comes again with each of its events: nobody has forged it.
         let names_events =
             endpoint.is_some_and(|one| one.provider.events.id_names == IdNames::Event);
@@ -225,6 +227,22 @@ impl Public {
                 .with_label_values(&[id])
                 .inc_by(*id_conflicts as u64);
         }
+    }
+}
+
+/// Counts something for as long as it is there, however it ends.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn one_more(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -4,6 +4,7 @@
 //! below speak at `warn` at most, whatever the level: at `trace` some of them print what they send.
 
 pub mod alike;
+pub mod panics;
 
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
@@ -80,6 +81,14 @@ pub fn delivery(taken: &Taken, traceparent: &str, status: u16, took: Duration) {
         }
         Err(rejected) => {
             let (reason, detail) = (rejected.reason(), explain(rejected));
+            // What is left of an authentic delivery that is not kept: enough to ask for it again.
+            let lost = match rejected {
+                Rejected::Unredactable(body) => Some(body),
+                _ => None,
+            };
+            let offset = lost.and_then(|body| body.offset());
+            let bodysha256 = lost.map(|body| &*body.body_sha256);
+            let event = lost.and_then(|body| body.event_id.as_deref());
             // The level of a log line is fixed when it is compiled, so two lines with one text.
             macro_rules! rejected {
                 ($log:ident) => {
@@ -90,6 +99,9 @@ pub fn delivery(taken: &Taken, traceparent: &str, status: u16, took: Duration) {
                         outcome = "rejected",
                         reason,
                         detail,
+                        offset,
+                        bodysha256,
+                        event,
                         status,
                         bytes,
                         took_us,
@@ -139,7 +151,57 @@ pub fn traceparent() -> Result<String, Rejected> {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
+
+    /// What a log at this level writes of an event of each target.
+    fn logged(level: Level) -> String {
+        use std::sync::{Arc, Mutex, PoisonError};
+        let (format, lines) = (LogFormat::Json, Arc::new(Mutex::new(Vec::new())));
+        let log = Log { format, level };
+        let sink = lines.clone();
+        let writer = move || Lines(sink.clone());
+        let subscriber = fmt().with_env_filter(filter(log)).with_writer(writer);
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            tracing::trace!(target: "hookgate::intake", "our own");
+            tracing::info!(target: "hyper::proto", "theirs");
+            tracing::debug!(target: "redis::aio", "theirs");
+            tracing::trace!(target: "rustls::client", "theirs");
+            tracing::warn!(target: "h2::codec", "a warning");
+            tracing::error!(target: "lapin::channel", "theirs");
+            tracing::error!(target: "lapin", "theirs");
+        });
+        let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8(lines.clone()).unwrap()
+    }
+
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_libraries_below_are_quiet_at_every_level() {
+        for (level, own) in [
+            (Level::TRACE, true),
+            (Level::DEBUG, false),
+            (Level::INFO, false),
+        ] {
+            let text = logged(level);
+            assert!(!text.contains("theirs"), "{text}");
+            assert!(text.contains("a warning"), "{text}");
+            assert_eq!(text.contains("our own"), own, "{text}");
+        }
+    }
 
     #[test]
     fn a_traceparent_has_its_four_fields() {

@@ -10,6 +10,7 @@ pub mod fetched;
 pub mod fields;
 pub mod jws;
 pub mod key;
+pub mod matched;
 pub mod proof;
 pub mod public_key;
 pub mod scheme;
@@ -17,6 +18,7 @@ pub mod sign;
 pub mod tag;
 pub mod template;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,13 +35,15 @@ use crate::signal::Assurance;
 use fetched::KeyOrder;
 use fields::Fields;
 use key::{Key, NamedKey};
+use matched::Matched;
 use proof::Proven;
 use public_key::KeySet;
 use scheme::{Equal, Proof, Scheme};
 use template::{ReplyKey, Scope, Template, Unfit};
 
-/// The compiled checks of one endpoint: its provider's schemes with the endpoint's keys.
-#[derive(Clone, Debug)]
+/// The compiled checks of one endpoint: its provider's schemes with the endpoint's keys. `Debug` shows
+/// no key, and no digest of a secret that could be guessed by it.
+#[derive(Clone)]
 pub struct Verifier {
     provider: Arc<Provider>,
     schemes: Vec<Bound>,
@@ -47,6 +51,24 @@ pub struct Verifier {
     tokens: Vec<(String, [u8; 32])>,
     /// The same as they are, where a key server asks for them.
     secrets: Vec<(String, SecretString)>,
+}
+
+impl fmt::Debug for Verified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("delivery", self.delivery)
+            .field("scheme", &self.scheme.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("provider", &self.provider.name)
+            .field("schemes", &self.schemes.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A scheme with the keys that belong to it.
@@ -60,7 +82,6 @@ pub(crate) struct Bound {
 
 /// A delivery whose proof was checked. Only [`Verifier::verify`] makes one, so code that takes a
 /// `Verified` cannot be reached with unchecked bytes.
-#[derive(Debug)]
 pub struct Verified<'d> {
     delivery: &'d Delivery,
     scheme: &'d Scheme,
@@ -98,6 +119,12 @@ impl Verifier {
     /// Returns the provider whose deliveries are verified, with the endpoint's settings filled in.
     pub fn provider(&self) -> &Arc<Provider> {
         &self.provider
+    }
+
+    /// Returns the settings that are secrets, which are no part of the list of secrets.
+    pub fn param_secrets(&self) -> Vec<SecretString> {
+        let secrets = self.secrets.iter();
+        secrets.map(|(_, secret)| secret.clone()).collect()
     }
 
     /// Tells whether nothing can be verified yet.
@@ -261,9 +288,9 @@ impl Bound {
         fetched: Option<&KeySet>,
         now: Timestamp,
     ) -> Result<Proven, Rejected> {
-        let proven = self.check_proof(fields, fetched, now)?;
+        let mut proven = self.check_proof(fields, fetched, now)?;
         if let Some(token) = &self.scheme.token {
-            self.check_token(token, fields)?;
+            proven.secrets = proven.secrets.and(self.check_token(token, fields)?);
         }
         let scope = proven.scope(fields);
         for rule in &self.scheme.equal {
@@ -329,6 +356,15 @@ impl<'d> Verified<'d> {
     /// Returns the name of the scheme that was applied.
     pub fn scheme(&self) -> &'d str {
         &self.scheme.name
+    }
+
+    /// Returns which of the endpoint's secrets it is proved with: none where the provider publishes
+    /// its keys.
+    pub fn secrets(&self) -> Matched {
+        let parts = self.parts.iter().flatten();
+        parts.fold(self.proven.secrets, |known, (_, proven)| {
+            known.and(proven.secrets)
+        })
     }
 
     /// Tells whether a signed timestamp bounds how long this delivery can be replayed.

@@ -182,6 +182,42 @@ fn the_endpoint_of_every_page_loads() {
 }
 
 #[test]
+fn the_secrets_of_the_example_come_from_files_where_they_are_mounted() {
+    let block = blocks(&read("docs/SECRETS.md"), "toml").concat();
+    let directory = tempfile::tempdir().unwrap();
+    let mounted = directory.path().to_str().unwrap();
+    let references = block.split("\"file:").skip(1);
+    let paths: Vec<&str> = references
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    assert!(paths.len() > 3, "{paths:?}");
+    for path in paths {
+        let file = PathBuf::from(format!("{mounted}{path}"));
+        let secret = match file.file_name().unwrap().to_str().unwrap() {
+            "redis-url" => "redis://:password@redis:6379\n".to_owned(),
+            "amqp-url" => "amqp://user:password@rabbit:5672/%2f\n".to_owned(),
+            name => format!("the secret {name} of this test\n"),
+        };
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, secret).unwrap();
+    }
+    let text = block.replace("\"file:", &format!("\"file:{mounted}"));
+    let config = Config::parse(&text, "page", directory.path(), &Everything("unused")).unwrap();
+    assert_eq!(config.warnings, [] as [String; 0]);
+    let shown: Vec<&str> = config.endpoints[0]
+        .secrets
+        .iter()
+        .map(|secret| secret.expose_secret())
+        .collect();
+    let wanted = [
+        "the secret stripe of this test",
+        "the secret stripe-next of this test",
+    ];
+    assert_eq!(shown, wanted);
+    assert!(config.endpoints[0].shared.pseudonym_key.is_some());
+}
+
+#[test]
 fn every_relative_link_leads_somewhere() {
     for page in pages() {
         let text = prose(&read(&page));

@@ -37,7 +37,7 @@ pub(super) fn say(line: &str) {
 }
 
 /// Prints a complaint to stderr.
-pub(super) fn complain(message: &str) {
+pub(crate) fn complain(message: &str) {
     let _ = writeln!(stderr(), "hookgate: {message}");
 }
 

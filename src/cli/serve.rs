@@ -1,6 +1,7 @@
 //! `hookgate serve`: the gateway, from its configuration to its exit code.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -11,6 +12,7 @@ use tracing::{error, info, warn};
 use super::{Failure, runtime};
 use crate::app::{App, Running};
 use crate::config::{Config, ProcessEnvironment};
+use crate::coredump;
 use crate::telemetry;
 
 /// How often the configuration and the files with secrets are looked at for changes.
@@ -19,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(5);
 pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
     let config = load(path)?;
     telemetry::start(config.server.log).map_err(|error| Failure::failed(error.to_string()))?;
+    if std::env::var_os(coredump::VARIABLE).is_some() {
+        warn!("core dumps are allowed, and would hold secrets and bodies");
+    }
     for warning in &config.warnings {
         warn!(warning, "configuration may be mistaken");
     }
@@ -106,7 +111,8 @@ async fn reload(running: &Running, path: &Path, watch: &mut Watch) {
             watch.look_again();
             failure.message
         }
-        Err(error) => error.to_string(),
+        // What the error says of a panic would be the panic's message.
+        Err(_) => "reading it ended in a panic".to_owned(),
     };
     running.reload_failed();
     error!(
@@ -118,7 +124,7 @@ async fn reload(running: &Running, path: &Path, watch: &mut Watch) {
 /// Notices when one of the files behind a configuration changes.
 struct Watch {
     files: Vec<PathBuf>,
-    seen: Vec<Option<(SystemTime, u64)>>,
+    seen: Vec<Option<State>>,
 }
 
 impl Watch {
@@ -140,10 +146,14 @@ impl Watch {
     }
 }
 
-fn look(files: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
+/// What changes with a file: when it was written, its length, and which file it is, where a link is
+/// made to lead to another.
+type State = (SystemTime, u64, u64);
+
+fn look(files: &[PathBuf]) -> Vec<Option<State>> {
     let state = |file: &PathBuf| {
         let metadata = file.metadata().ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
     };
     files.iter().map(state).collect()
 }

@@ -192,7 +192,10 @@ impl<'t> Endpoints<'t> {
         let identical_content = section.choice("identical_content", &sameness);
         let spool = section.boolean("spool").unwrap_or(true);
         let redact = RedactRules::read(section.section("redact"));
-        let redactor = redactor(&redact, &section, provider, secrets.as_deref());
+        let known = verifier.as_ref().map(Verifier::param_secrets);
+        let known = known.zip(secrets.as_ref());
+        let known = known.map(|(params, secrets)| [&params[..], secrets].concat());
+        let redactor = redactor(&redact, &section, provider, known.as_deref());
         section.finish();
         Some(Endpoint {
             id: id?.into(),

@@ -3,6 +3,7 @@
 mod documented;
 mod hostile;
 mod keys;
+mod untold;
 
 use std::collections::BTreeMap;
 use std::fs;

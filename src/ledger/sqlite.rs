@@ -64,7 +64,10 @@ impl Sqlite {
         };
         let opened = path.to_owned();
         let opening = tokio::task::spawn_blocking(move || file::open(&opened, holds));
-        let db = opening.await.map_err(io::Error::other).map_err(failed)??;
+        let opening = opening.await;
+        // What the error says of a panic would be the panic's message.
+        let opening = opening.map_err(|_| failed(io::Error::other("it ended in a panic")));
+        let db = opening??;
         Ok(Self {
             path: path.to_owned(),
             writer: Writer::start(db, settings.timeout).map_err(failed)?,

@@ -4,7 +4,7 @@
 //! error, so the output can be piped.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -52,7 +52,8 @@ impl Publisher for Stdout {
         match written.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(source)) => Err(unavailable(source)),
-            Err(source) => Err(unavailable(source)),
+            // What the error says of a panic would be the panic's message.
+            Err(_) => Err(unavailable(io::Error::other("writing ended in a panic"))),
         }
     }
 

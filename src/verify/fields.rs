@@ -53,7 +53,6 @@ pub(crate) enum Type {
 }
 
 /// The fields of one delivery, or of one event in it.
-#[derive(Debug)]
 pub struct Fields<'d> {
     delivery: &'d Delivery,
     pointers: &'d Pointers,

@@ -14,6 +14,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::fields::Fields;
 use super::key::{Derivation, Hash, HmacKey, Key, NamedKey};
+use super::matched::Matched;
 use super::public_key::{Algorithm, KeySet, split_tink};
 use super::scheme::{Carrier, Proof, Token};
 use super::tag::Tag;
@@ -29,7 +30,7 @@ pub(crate) use tags::{carrier_texts, read_tags};
 pub(crate) type Params = Vec<(String, String)>;
 
 /// What a proof that was checked says beside being right.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Proven {
     /// The elements of the signature header.
     pub(crate) params: Params,
@@ -39,9 +40,19 @@ pub(crate) struct Proven {
     pub(crate) signing_input: Option<Vec<u8>>,
     /// Which spelling of the content was signed.
     pub(crate) form: usize,
+    /// Which of the endpoint's secrets it is proved with; none where keys are fetched.
+    pub(crate) secrets: Matched,
 }
 
 impl Proven {
+    /// What says nothing beside being right by these secrets.
+    fn by(secrets: Matched) -> Self {
+        Self {
+            secrets,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn scope<'s, 'd>(&'s self, fields: &'s Fields<'d>) -> Scope<'s, 'd> {
         Scope {
             params: &self.params,
@@ -85,11 +96,11 @@ impl Bound {
                 ..
             } => self.check_signatures(*algorithm, carrier, *tink, fields, (fetched, now)),
             Proof::Jwt(rule) => self.check_jwt(rule, fields, fetched, now),
-            Proof::Token(token) => self.check_token(token, fields).map(|()| Proven::default()),
-            Proof::Basic => self.check_basic(fields).map(|()| Proven::default()),
-            Proof::ClientCertificate(subject) => self
-                .check_certificate(subject, fields)
-                .map(|()| Proven::default()),
+            Proof::Token(token) => self.check_token(token, fields).map(Proven::by),
+            Proof::Basic => self.check_basic(fields).map(Proven::by),
+            Proof::ClientCertificate(subject) => {
+                self.check_certificate(subject, fields).map(Proven::by)
+            }
             Proof::None => Ok(Proven::default()),
         }
     }
@@ -109,6 +120,7 @@ impl Bound {
         };
         let keys = self.keys_of(key, fields)?;
         let mut matched = vec![Choice::from(0); 1 + self.scheme.also_signed.len()];
+        let mut secrets = Matched::default();
         for form in &self.scheme.url_forms {
             let url = form.apply(&fields.delivery().url);
             let scope = Scope {
@@ -124,7 +136,9 @@ impl Bound {
                     };
                     for sent in &tags {
                         let meant = Choice::from(u8::from(sent.is_for(named, carrier)));
-                        *matched |= computed.matches(&sent.tag) & meant;
+                        let matches = computed.matches(&sent.tag) & meant;
+                        *matched |= matches;
+                        secrets.note(named.place, matches);
                     }
                 }
             }
@@ -133,6 +147,7 @@ impl Bound {
         let form = matched.into_iter().position(bool::from);
         let proven = Proven {
             form: form.unwrap_or_default(),
+            secrets,
             ..proven
         };
         self.decide(form.is_some(), proven)
@@ -168,7 +183,7 @@ impl Bound {
         if self.scheme.keys.is_some() && fetched.is_none() {
             return Err(Rejected::KeyUnavailable("no key was fetched".to_owned()));
         }
-        let mut matched = false;
+        let (mut matched, mut secrets) = (false, Matched::default());
         for form in &self.scheme.url_forms {
             let url = form.apply(&fields.delivery().url);
             let scope = Scope {
@@ -186,7 +201,9 @@ impl Bound {
                     };
                     for named in self.keys.iter().filter(|key| sent.is_for(key, carrier)) {
                         if let Key::Public(key) = &named.key {
-                            matched |= key.verify(algorithm, &message, signature);
+                            let verifies = key.verify(algorithm, &message, signature);
+                            matched |= verifies;
+                            secrets.note(named.place, Choice::from(u8::from(verifies)));
                         }
                     }
                     for key in fetched.into_iter().flat_map(KeySet::keys) {
@@ -198,16 +215,20 @@ impl Bound {
                 }
             }
         }
-        self.decide(matched, proven)
+        self.decide(matched, Proven { secrets, ..proven })
     }
 
-    pub(super) fn check_token(&self, token: &Token, fields: &Fields<'_>) -> Result<(), Rejected> {
+    pub(super) fn check_token(
+        &self,
+        token: &Token,
+        fields: &Fields<'_>,
+    ) -> Result<Matched, Rejected> {
         let sent = token.value.bytes(&Scope::of(fields))?;
         self.compare_token(token.behind_prefix(&sent).unwrap_or_default())
     }
 
     /// Reads user and password (RFC 7617). The name of the scheme may be in any case.
-    fn check_basic(&self, fields: &Fields<'_>) -> Result<(), Rejected> {
+    fn check_basic(&self, fields: &Fields<'_>) -> Result<Matched, Rejected> {
         let value = match fields.delivery().header("authorization") {
             Single::One(value) => value,
             Single::Absent => {
@@ -234,7 +255,11 @@ impl Bound {
         self.compare_token(&sent)
     }
 
-    fn check_certificate(&self, subject: &Template, fields: &Fields<'_>) -> Result<(), Rejected> {
+    fn check_certificate(
+        &self,
+        subject: &Template,
+        fields: &Fields<'_>,
+    ) -> Result<Matched, Rejected> {
         if !fields.delivery().via_trusted_proxy {
             let what = "a trusted proxy that says whose certificate it is".to_owned();
             return Err(Rejected::SignatureMissing(what));
@@ -242,12 +267,14 @@ impl Bound {
         self.compare_token(&subject.bytes(&Scope::of(fields))?)
     }
 
-    fn compare_token(&self, sent: &[u8]) -> Result<(), Rejected> {
+    fn compare_token(&self, sent: &[u8]) -> Result<Matched, Rejected> {
         let digest = Sha256::digest(sent);
-        let mut matched = Choice::from(0);
+        let (mut matched, mut secrets) = (Choice::from(0), Matched::default());
         for named in &self.keys {
             if let Key::Token(expected) = &named.key {
-                matched |= digest.as_slice().ct_eq(expected);
+                let matches = digest.as_slice().ct_eq(expected);
+                matched |= matches;
+                secrets.note(named.place, matches);
             }
         }
         // An empty token is never a key's, but the rule is worth its own line.
@@ -256,7 +283,7 @@ impl Bound {
                 secrets: self.keys.len(),
             });
         }
-        Ok(())
+        Ok(secrets)
     }
 
     fn decide<T>(&self, matched: bool, proof: T) -> Result<T, Rejected> {

@@ -148,7 +148,7 @@ pub enum Unfit {
 }
 
 /// What a template is filled in from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Scope<'s, 'd> {
     /// The delivery and its body's fields.
     pub fields: &'s Fields<'d>,

@@ -1,6 +1,7 @@
 //! The command line: what it prints, and the exit code that scripts go by.
 
 mod check;
+mod core_dumps;
 mod demo;
 mod general;
 mod providers;

@@ -10,11 +10,14 @@ mod es256;
 mod fetched;
 mod handshakes;
 mod limits;
+mod panics;
 mod rejected;
 mod reload;
 mod repeated;
+mod rotation;
 pub(crate) mod schema;
 mod site;
+mod unredactable;
 mod vectors;
 
 use std::sync::Arc;

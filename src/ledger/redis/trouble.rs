@@ -49,9 +49,25 @@ pub(super) enum Trouble {
 
 impl From<RedisError> for Trouble {
     fn from(error: RedisError) -> Self {
-        Self::Redis(Arc::new(error))
+        Self::Redis(Arc::new(without_arguments(error)))
     }
 }
+
+/// Takes out what Redis repeats of a command that it does not know: to one that is old, or whose `AUTH`
+/// or `HELLO` has another name, that is the password.
+fn without_arguments(error: RedisError) -> RedisError {
+    let told = error
+        .detail()
+        .and_then(|detail| detail.split_once(REPEATED))
+        .map(|(told, _)| told.to_owned());
+    match told {
+        Some(told) => (error.kind(), "An error was signalled by the server", told).into(),
+        None => error,
+    }
+}
+
+/// What stands before the arguments, in every version.
+const REPEATED: &str = ", with args beginning with";
 
 impl Trouble {
     /// Returns the kind of an answer that is an error of Redis.

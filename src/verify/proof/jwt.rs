@@ -2,7 +2,7 @@
 
 use subtle::{Choice, ConstantTimeEq};
 
-use super::Proven;
+use super::{Matched, Proven};
 use crate::clock::Timestamp;
 use crate::outcome::Rejected;
 use crate::verify::fetched::malformed;
@@ -31,9 +31,12 @@ impl Bound {
                 let how = "the token is signed with an algorithm that is not believed";
                 Rejected::SignatureMalformed(how.to_owned())
             })?;
-        let matched = match (algorithm.hash(), fetched) {
+        let (matched, secrets) = match (algorithm.hash(), fetched) {
             (Some(hash), _) => self.check_shared(hash, &token),
-            (None, Some(keys)) => token.verify_with(algorithm, keys, now.as_second()),
+            (None, Some(keys)) => {
+                let matched = token.verify_with(algorithm, keys, now.as_second());
+                (matched, Matched::default())
+            }
             (None, None) => {
                 return Err(Rejected::KeyUnavailable("no key was fetched".to_owned()));
             }
@@ -41,6 +44,7 @@ impl Bound {
         let proven = Proven {
             claims: Some(token.claims().clone()),
             signing_input: Some(token.signing_input().to_vec()),
+            secrets,
             ..Proven::default()
         };
         let proven = self.decide(matched, proven)?;
@@ -51,19 +55,21 @@ impl Bound {
         Ok(proven)
     }
 
-    fn check_shared(&self, hash: Hash, token: &Jws<'_>) -> bool {
+    fn check_shared(&self, hash: Hash, token: &Jws<'_>) -> (bool, Matched) {
         let sent = Tag::new(token.signature());
-        let mut matched = Choice::from(0);
+        let (mut matched, mut secrets) = (Choice::from(0), Matched::default());
         for named in &self.keys {
             let Key::Shared(secret) = &named.key else {
                 continue;
             };
             if let Some(mut mac) = HmacKey::new(hash, secret) {
                 mac.update(token.signing_input());
-                matched |= mac.finish().matches(&sent);
+                let matches = mac.finish().matches(&sent);
+                matched |= matches;
+                secrets.note(named.place, matches);
             }
         }
-        bool::from(matched)
+        (bool::from(matched), secrets)
     }
 
     fn check_claims(

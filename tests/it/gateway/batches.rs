@@ -127,7 +127,7 @@ async fn more_events_than_are_split_are_refused_whole() {
     let hubspot = hubspot("");
     let gateway = serve(&[&hubspot]).await;
     let seen = gateway.deliver(&hubspot.signed(contacts(0..2001))).await;
-    assert_eq!(seen.verdict(), (400, "rejected", "body_malformed"));
+    assert_eq!(seen.verdict(), (503, "rejected", "body_too_large"));
     gateway.finish().await;
 }
 

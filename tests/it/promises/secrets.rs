@@ -1,6 +1,8 @@
 //! No secret is kept or told: markers go in wherever secrets do, and are looked for wherever
 //! anything comes out, with the log at its most talkative.
 
+mod backends;
+mod dumps;
 mod markers;
 mod sealed;
 mod story;
@@ -10,10 +12,12 @@ use hookgate::delivery::Delivery;
 use http::Response;
 use std::collections::BTreeSet;
 
+use self::backends::{keep_check, refused_by_backends};
+use self::dumps::{keep_redis, keep_sqlite};
 use self::markers::{Markers, percent_encoded};
-use self::story::{accept_some, endpoints, refuse_some, reload_some};
+use self::story::{accept_some, endpoints, keep_offline, refuse_some, reload_some, spool_some};
 use super::deliveries::{outcome, sample, set, sign, signalid, to};
-use super::{EXCHANGE, OWED, PUBLISHER_READY, until_logged};
+use super::{EXCHANGE, OWED, PUBLISHER_READY};
 use crate::support::process::{Gateway, Setup};
 use crate::support::proxy::Proxy;
 use crate::support::rabbit::{Broker, Inbox, Vhost};
@@ -34,13 +38,16 @@ struct Watch {
     secrets: Secrets,
 }
 
-/// The endpoints' secrets.
-#[derive(Debug, Default)]
+/// The endpoints' secrets, and what else the configuration refers to.
+#[derive(Clone, Debug, Default)]
 struct Secrets {
     stripe: String,
     next: String,
     github: String,
     gitlab: String,
+    meta: String,
+    verify_token: String,
+    pseudonyms: String,
 }
 
 impl Watch {
@@ -53,6 +60,9 @@ impl Watch {
             next: markers.plant("next secret"),
             github: markers.plant("github secret"),
             gitlab: markers.plant("gitlab token"),
+            meta: markers.plant("meta secret"),
+            verify_token: markers.plant("verify token"),
+            pseudonyms: markers.plant("pseudonym key"),
         };
         watch
     }
@@ -86,7 +96,8 @@ impl Watch {
         );
         set(&mut delivery, "x-api-key", &self.plant("api key"));
         let token = percent_encoded(self.plant("token in the query").as_bytes());
-        let path = format!("{endpoint}?token={token}&access_token={token}");
+        let query = if endpoint.contains('?') { '&' } else { '?' };
+        let path = format!("{endpoint}{query}token={token}&access_token={token}");
         let answer = gateway.send(to(&path, &delivery)).await;
         let (status, headers) = (answer.status(), answer.headers());
         self.saw("an answer", format!("{status} {headers:?}"));
@@ -150,6 +161,7 @@ impl Watch {
     }
 
     fn saw_output(&mut self, gateway: &Gateway) {
+        self.saw("how it was called", gateway.called());
         self.saw("stdout", gateway.stdout());
         self.saw("stderr", gateway.stderr());
     }
@@ -207,60 +219,6 @@ async fn keep_messages(watch: &mut Watch, inbox: &mut Inbox) {
     }
 }
 
-/// Keeps every key of a Redis with its value.
-fn keep_redis(watch: &mut Watch, redis: &Redis) {
-    for key in redis.cli(&["KEYS", "*"]).lines() {
-        let value = match redis.cli(&["TYPE", key]).as_str() {
-            "string" => redis.cli(&["GET", key]),
-            "hash" => redis.cli(&["HGETALL", key]),
-            "zset" => redis.cli(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
-            "stream" => redis.cli(&["XRANGE", key, "-", "+"]),
-            // It has come to its end meanwhile.
-            "none" => continue,
-            other => panic!("{key} is a {other}"),
-        };
-        watch.saw("redis", format!("{key} {value}"));
-    }
-}
-
-/// Keeps what `hookgate check` says.
-async fn keep_check(watch: &mut Watch, setup: &Setup) {
-    let mut check = setup.command("check");
-    // Not on this thread: the proxy to the broker lives on it.
-    let said = tokio::task::spawn_blocking(move || check.output().unwrap());
-    let said = said.await.unwrap();
-    watch.saw("check", [said.stdout, said.stderr].concat());
-}
-
-/// Starts a gateway whose ledger and broker do not take its passwords, and keeps what it says.
-async fn refused_by_backends(watch: &mut Watch, redis: &Redis, amqp: &str) {
-    let password = percent_encoded(watch.plant("wrong password of redis").as_bytes());
-    let ledger = format!("redis://:{password}@127.0.0.1:{}", redis.port());
-    let password = percent_encoded(watch.plant("wrong password of the broker").as_bytes());
-    let (user, place) = (
-        amqp.split(':').nth(1).unwrap(),
-        amqp.rsplit('@').next().unwrap(),
-    );
-    let publisher = format!("amqp:{user}:{password}@{place}");
-    let setup = Setup::new().ledger(&ledger).publisher(&publisher, "");
-    let setup = endpoints(setup, &watch.secrets);
-    let mut gateway = setup.start().await;
-    until_logged(&gateway, "broker unavailable", |_| true).await;
-    gateway.until_ready(false).await;
-    let charge = watch.sign(
-        "stripe",
-        &watch.secrets.stripe.clone(),
-        sample("stripe", "refused"),
-    );
-    watch
-        .rejected(&gateway, "charges", &charge, "ledger_unavailable")
-        .await;
-    watch.saw_admin(&gateway).await;
-    keep_check(watch, &setup).await;
-    gateway.terminate().await;
-    watch.saw_output(&gateway);
-}
-
 #[tokio::test]
 async fn with_redis_and_rabbitmq_no_secret_is_kept_or_told() {
     let mut redis = Redis::with(Options {
@@ -299,10 +257,12 @@ async fn with_redis_and_rabbitmq_no_secret_is_kept_or_told() {
     gateway.until_metric(OWED, 0).await;
     reload_some(&mut watch, &gateway, &setup).await;
     refused_by_backends(&mut watch, &redis, &amqp).await;
+    keep_offline(&mut watch, &gateway, &setup).await;
 
     keep_messages(&mut watch, &mut inbox).await;
     watch.saw_admin(&gateway).await;
-    keep_redis(&mut watch, &redis);
+    keep_redis(&mut watch, &redis.url());
+    watch.saw_output(&gateway);
     assert_eq!(gateway.terminate().await, Some(0));
     watch.saw_output(&gateway);
     watch.nothing_told(&[
@@ -311,6 +271,13 @@ async fn with_redis_and_rabbitmq_no_secret_is_kept_or_told() {
         ("stderr", "ledger_unavailable"),
         ("/metrics", "endpoint=\"issues\""),
         ("check", "takes writes"),
+        ("redis, unpacked", CANARY),
+        ("verify", "signature_mismatch"),
+        ("stderr", "ACCESS_REFUSED"),
+        ("stderr", "authentication failed"),
+        ("stderr", "NOAUTH"),
+        ("stderr", "failed to lookup address"),
+        ("stderr", "amqps://127.0.0.1"),
     ]);
 }
 
@@ -324,24 +291,63 @@ async fn with_sqlite_and_stdout_no_secret_is_kept_or_told() {
     reload_some(&mut watch, &gateway, &setup).await;
     watch.saw_admin(&gateway).await;
     // Once with its write-ahead log, and once as it is closed.
-    keep_files(&mut watch, &setup);
+    keep_files(&mut watch, &setup, "ledger.db");
+    watch.saw_output(&gateway);
     assert_eq!(gateway.terminate().await, Some(0));
-    keep_files(&mut watch, &setup);
+    keep_files(&mut watch, &setup, "ledger.db");
+    keep_sqlite(&mut watch, &setup.dir().join("ledger.db"));
     watch.saw_output(&gateway);
     watch.nothing_told(&[
         ("stdout", CANARY),
         ("ledger.db", CANARY),
         ("ledger.db-wal", CANARY),
+        ("sqlite, unpacked", CANARY),
+        ("how it was called", "serve"),
         ("stderr", "signature_mismatch"),
     ]);
 }
 
-/// Keeps the files of the ledger.
-fn keep_files(watch: &mut Watch, setup: &Setup) {
+#[tokio::test]
+async fn in_the_spool_no_secret_is_kept_or_told() {
+    let mut redis = Redis::with(Options {
+        password: Some(REDIS_PASSWORD),
+        ..Options::default()
+    });
+    let mut watch = Watch::new();
+    let setup = Setup::new().ledger(&redis.url());
+    let spool = setup.dir().join("spool.db");
+    let setup = setup.ledger_lines(&format!("spool = \"sqlite:{}\"", spool.display()));
+    let setup = endpoints(setup, &watch.secrets);
+    let mut gateway = setup.start().await;
+    redis.stop();
+    spool_some(&mut watch, &gateway).await;
+    watch.saw_admin(&gateway).await;
+    keep_files(&mut watch, &setup, "spool.db");
+    assert_eq!(gateway.terminate().await, Some(0));
+    keep_files(&mut watch, &setup, "spool.db");
+    keep_sqlite(&mut watch, &setup.dir().join("spool.db"));
+    watch.saw_output(&gateway);
+    watch.nothing_told(&[("spool.db", CANARY), ("sqlite", CANARY)]);
+}
+
+#[tokio::test]
+async fn in_words_for_people_no_secret_is_told() {
+    let mut watch = Watch::new();
+    let setup = endpoints(Setup::new(), &watch.secrets);
+    let mut gateway = setup.start_for_people().await;
+    accept_some(&mut watch, &gateway).await;
+    refuse_some(&mut watch, &gateway).await;
+    assert_eq!(gateway.terminate().await, Some(0));
+    watch.saw_output(&gateway);
+    watch.nothing_told(&[("stderr", "reason=\"signature_mismatch\"")]);
+}
+
+/// Keeps the files of a ledger or a spool.
+fn keep_files(watch: &mut Watch, setup: &Setup, named: &str) {
     for entry in std::fs::read_dir(setup.dir()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("ledger.db") {
+        if name.starts_with(named) {
             watch.saw(&name, std::fs::read(&path).unwrap());
         }
     }

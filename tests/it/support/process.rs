@@ -92,6 +92,12 @@ impl Setup {
         self
     }
 
+    /// Adds a section of another kind.
+    pub(crate) fn section(mut self, text: &str) -> Self {
+        self.endpoints.insert_str(0, text);
+        self
+    }
+
     /// Sets an environment variable.
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -134,6 +140,26 @@ impl Setup {
             .spawn()
             .unwrap();
         Gateway::of(child).await
+    }
+
+    /// Starts a gateway that logs text for people.
+    pub(crate) async fn start_for_people(&self) -> Gateway {
+        let mut command = self.command("serve");
+        let text = self.text();
+        self.write(&text.replace("log_format = \"json\"", "log_format = \"human\""));
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Gateway::of(command.spawn().unwrap()).await
+    }
+
+    /// Prepares the binary to run a command that needs no configuration, in its directory.
+    pub(crate) fn offline(&self, name: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+        command
+            .arg(name)
+            .current_dir(self.dir())
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null());
+        command
     }
 
     /// Starts a gateway whose files may not grow beyond so many blocks of 512 bytes, as on a disk that
@@ -200,13 +226,30 @@ impl Gateway {
         until("the gateway listens", async || {
             let ended = gateway.child.try_wait().unwrap();
             assert!(ended.is_none(), "it ended: {}", gateway.stderr.text());
-            !gateway.logged("listening").is_empty()
+            gateway.address("public").is_some() && gateway.address("admin").is_some()
         })
         .await;
-        let listening = gateway.logged("listening").remove(0);
-        let address = |name: &str| listening[name].as_str().unwrap().parse().unwrap();
-        (gateway.public, gateway.admin) = (address("public"), address("admin"));
+        gateway.public = gateway.address("public").unwrap();
+        gateway.admin = gateway.address("admin").unwrap();
         gateway
+    }
+
+    /// Reads one of its addresses from the log, in whichever form that is.
+    fn address(&self, name: &str) -> Option<SocketAddr> {
+        let text = self.stderr.text();
+        let line = text.lines().find(|line| line.contains("listening"))?;
+        if let Ok(line) = serde_json::from_str::<Value>(line) {
+            return line[name].as_str()?.parse().ok();
+        }
+        let (_, rest) = line.split_once(&format!("{name}="))?;
+        rest.split_whitespace().next()?.parse().ok()
+    }
+
+    /// The arguments that every other process sees.
+    pub(crate) fn called(&self) -> Vec<u8> {
+        let path = format!("/proc/{}/cmdline", self.child.id());
+        // Nothing where it has ended.
+        std::fs::read(path).unwrap_or_default()
     }
 
     /// The address of the public listener.

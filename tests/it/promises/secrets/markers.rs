@@ -47,6 +47,25 @@ fn forms(marker: &[u8]) -> Vec<(&'static str, String)> {
         ("percent-encoded", percent_encoded(marker)),
         ("percent-encoded", percent_encoded(marker).to_lowercase()),
         ("percent-encoded whole", percent_encoded_whole(marker)),
+        (
+            "percent-encoded whole",
+            percent_encoded_whole(marker).to_lowercase(),
+        ),
+        ("escaped whole", escaped(marker, |_| true)),
+        (
+            "escaped whole",
+            escaped(marker, |_| true)
+                .to_uppercase()
+                .replace("\\U", "\\u"),
+        ),
+        (
+            "escaped",
+            escaped(marker, |byte| !byte.is_ascii_alphanumeric()),
+        ),
+        (
+            "backwards",
+            marker.iter().rev().map(|byte| char::from(*byte)).collect(),
+        ),
     ];
     if let Ok(text) = std::str::from_utf8(marker) {
         forms.push(("plain", text.to_owned()));
@@ -81,6 +100,15 @@ fn percent_encoded_whole(text: &[u8]) -> String {
     text.iter().map(|byte| format!("%{byte:02X}")).collect()
 }
 
+/// Escapes some bytes as JSON may, and leaves the others.
+fn escaped(text: &[u8], which: fn(&u8) -> bool) -> String {
+    let escape = |byte: &u8| match which(byte) {
+        true => format!("\\u{byte:04x}"),
+        false => char::from(*byte).to_string(),
+    };
+    text.iter().map(escape).collect()
+}
+
 #[test]
 fn a_marker_is_found_in_every_form_wherever_it_stands() {
     let mut markers = Markers::default();
@@ -94,7 +122,17 @@ fn a_marker_is_found_in_every_form_wherever_it_stands() {
             STANDARD_NO_PAD.encode(&text),
             URL_SAFE_NO_PAD.encode(&text),
             percent_encoded(text.as_bytes()),
+            percent_encoded(text.as_bytes()).to_lowercase(),
             percent_encoded_whole(text.as_bytes()),
+            percent_encoded_whole(text.as_bytes()).to_lowercase(),
+            text.replace('/', "\\/"),
+            text.replace('/', "\\u002f")
+                .replace('+', "\\u002b")
+                .replace('~', "\\u007e")
+                .replace('-', "\\u002d"),
+            text.bytes().map(|byte| format!("\\u{byte:04x}")).collect(),
+            text.bytes().map(|byte| format!("\\u{byte:04X}")).collect(),
+            text.chars().rev().collect(),
         ] {
             assert!(
                 !markers.found_in(written.as_bytes()).is_empty(),

@@ -64,9 +64,9 @@ async fn sealed_data_is_nowhere_in_sqlite_nor_in_what_is_published() {
     send_some(&mut watch, &gateway, "a").await;
     watch.saw_admin(&gateway).await;
     // Once with its write-ahead log, and once as it is closed.
-    keep_files(&mut watch, &setup);
+    keep_files(&mut watch, &setup, "ledger.db");
     assert_eq!(gateway.terminate().await, Some(0));
-    keep_files(&mut watch, &setup);
+    keep_files(&mut watch, &setup, "ledger.db");
     watch.saw_output(&gateway);
     let sealed = |(what, text): &(String, Vec<u8>)| {
         what == "stdout"
@@ -101,14 +101,14 @@ async fn sealed_data_is_nowhere_in_redis_nor_in_the_spool() {
     send_some(&mut watch, &gateway, "a").await;
     proxy.cut();
     send_some(&mut watch, &gateway, "b").await;
-    keep_files(&mut watch, &setup);
+    keep_files(&mut watch, &setup, "ledger.db");
     proxy.mend();
     until("what was spooled is published", async || {
         gateway.stdout().matches("\"signalid\":").count() == 8
     })
     .await;
-    keep_files(&mut watch, &setup);
-    keep_redis(&mut watch, &redis);
+    keep_files(&mut watch, &setup, "ledger.db");
+    keep_redis(&mut watch, &redis.url());
     let second = format!("{CANARY}-b");
     watch.saw_admin(&gateway).await;
     assert_eq!(gateway.terminate().await, Some(0));

@@ -1,5 +1,7 @@
 //! What happens to a gateway while it is watched: deliveries of every kind, and reloads.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hookgate::clock;
@@ -17,11 +19,20 @@ pub(super) fn endpoints(setup: Setup, secrets: &Secrets) -> Setup {
     std::fs::write(setup.dir().join("next"), &secrets.next).unwrap();
     let stripe = "secrets = [\"env:STRIPE_SECRET\", \"file:next\"]";
     let with = |lines: &str| format!("{stripe}\n{lines}");
+    let tenant = "[[tenant]]\nid = \"acme\"\npseudonym_key = \"env:PSEUDONYMS\"\n";
+    let meta = "secrets = [\"env:META_SECRET\"]\nparams = { verify_token = \"env:VERIFY_TOKEN\" }";
     setup
         .server("log_level = \"trace\"")
         .environment("STRIPE_SECRET", &secrets.stripe)
         .environment("GITHUB_SECRET", &secrets.github)
         .environment("GITLAB_TOKEN", &secrets.gitlab)
+        .environment("META_SECRET", &secrets.meta)
+        .environment("VERIFY_TOKEN", &secrets.verify_token)
+        .environment("PSEUDONYMS", &secrets.pseudonyms)
+        .section(tenant)
+        .endpoint_with("messages", "acme", "meta", meta)
+        .endpoint_with("left-out", "acme", "stripe", &with("events = [\"none.*\"]"))
+        .endpoint_with("seldom", "acme", "stripe", &with("rate = \"1/s\"\nburst = 1"))
         .endpoint_with("charges", "acme", "stripe", stripe)
         .endpoint_with("paused", "acme", "stripe", &with("state = \"paused\""))
         .endpoint_with("closed", "acme", "stripe", &with("state = \"disabled\""))
@@ -51,7 +62,10 @@ pub(super) async fn accept_some(watch: &mut Watch, gateway: &Gateway) {
         next,
         github,
         gitlab,
-    } = std::mem::take(&mut watch.secrets);
+        meta,
+        verify_token,
+        ..
+    } = watch.secrets.clone();
     let mut planted = |what: &str| watch.plant(what);
     let json = serde_json::json!({
         "action": CANARY,
@@ -67,6 +81,8 @@ pub(super) async fn accept_some(watch: &mut Watch, gateway: &Gateway) {
         "card": [{ "number": planted("path of the endpoint's own rules") }],
         "sender": { "login": planted("path of the provider's definition") },
         "note": format!("signed with {github}, you know"),
+        // Long enough to be kept compressed.
+        "seen": format!("{CANARY} ").repeat(200),
         "encoded": STANDARD.encode(&github),
         "in hex": hex::encode(&github),
         "link": format!("https://x.example/?s={}", percent_encoded(github.as_bytes())),
@@ -101,12 +117,115 @@ pub(super) async fn accept_some(watch: &mut Watch, gateway: &Gateway) {
     }
     let merge = sign("gitlab", &gitlab, sample("gitlab", "1"));
     watch.accepted_and_again(gateway, "merges", &merge).await;
-    watch.secrets = Secrets {
-        stripe,
-        next,
-        github,
-        gitlab,
+
+    let mut message = sample("meta", "1");
+    let told = serde_json::json!({ "note": format!("with {verify_token}"), "seen": CANARY });
+    let change = serde_json::json!({ "field": "feed", "value": told });
+    let entry = serde_json::json!({ "id": "1", "time": 1, "changes": [change] });
+    message.body = serde_json::json!({ "object": "page", "entry": [entry] })
+        .to_string()
+        .into();
+    let message = watch.sign("meta", &meta, message);
+    watch
+        .accepted_and_again(gateway, "messages", &message)
+        .await;
+
+    let charge = watch.sign("stripe", &stripe, sample("stripe", "left-out"));
+    let answer = watch.send(gateway, "left-out", &charge).await;
+    assert_eq!(outcome(&answer), "filtered");
+    let answer = watch
+        .send(gateway, &subscription(&verify_token), &plain_get())
+        .await;
+    assert_eq!(outcome(&answer), "handshake");
+}
+
+/// The path of a check whether the endpoint is its owner's, with the token that was agreed on.
+fn subscription(token: &str) -> String {
+    let token = percent_encoded(token.as_bytes());
+    format!("messages?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}")
+}
+
+fn plain_get() -> Delivery {
+    let mut delivery = sample("meta", "1");
+    delivery.method = Method::GET;
+    delivery.body = Default::default();
+    delivery
+}
+
+/// Sends deliveries that the spool keeps.
+pub(super) async fn spool_some(watch: &mut Watch, gateway: &Gateway) {
+    let github = watch.secrets.github.clone();
+    for (id, filler) in [("1", String::new()), ("2", CANARY.repeat(200))] {
+        let body = serde_json::json!({
+            "action": CANARY,
+            "password": watch.plant("password"),
+            "note": format!("signed with {github}, you know"),
+            "filler": filler,
+        });
+        let delivery = issue("application/json", id, body.to_string());
+        let delivery = watch.sign("github", &github, delivery);
+        let answer = watch.send(gateway, "issues", &delivery).await;
+        assert_eq!(outcome(&answer), "accepted");
+    }
+}
+
+/// Keeps what the commands say that work on one delivery.
+pub(super) async fn keep_offline(watch: &mut Watch, gateway: &Gateway, setup: &Setup) {
+    let github = watch.secrets.github.clone();
+    let body = format!("{{\"password\":\"{}\"}}", watch.plant("password offline"));
+    let good = watch.sign(
+        "github",
+        &github,
+        issue("application/json", "offline", body),
+    );
+    let changed = |change: fn(&mut Delivery)| {
+        let mut delivery = good.clone();
+        change(&mut delivery);
+        delivery
     };
+    let file = setup.dir().join("recorded.json");
+    for delivery in [
+        good.clone(),
+        changed(|delivery| delivery.body = [&delivery.body[..], b" "].concat().into()),
+        changed(|delivery| set(delivery, "x-hub-signature-256", "sha256=nonsense")),
+        changed(|delivery| drop(delivery.headers.remove("x-hub-signature-256"))),
+    ] {
+        let headers: BTreeMap<&str, &str> = delivery
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        let recorded = serde_json::json!({
+            "headers": headers,
+            "body": String::from_utf8(delivery.body.to_vec()).unwrap(),
+        });
+        std::fs::write(&file, recorded.to_string()).unwrap();
+        for secret in [
+            "env:GITHUB_SECRET",
+            "env:GITLAB_TOKEN",
+            "env:NOTHING",
+            "file:recorded.json",
+        ] {
+            let mut verify = setup.offline("verify");
+            verify
+                .args(["--provider", "github", "--secret", secret])
+                .arg(&file);
+            let said = verify.output().unwrap();
+            watch.saw("verify", [said.stdout, said.stderr].concat());
+        }
+    }
+    let url = format!("http://{}/hooks/issues", gateway.public());
+    let mut send = setup.offline("send");
+    send.args([
+        "--provider",
+        "github",
+        "--secret",
+        "env:GITHUB_SECRET",
+        &url,
+    ]);
+    let said = tokio::task::spawn_blocking(move || send.output().unwrap());
+    let said = said.await.unwrap();
+    watch.saw("send", [said.stdout, said.stderr].concat());
 }
 
 /// Sends deliveries that are refused, for every reason that can be brought about at once.
@@ -189,6 +308,47 @@ pub(super) async fn refuse_some(watch: &mut Watch, gateway: &Gateway) {
             .rejected(gateway, "issues", &malformed, "body_malformed")
             .await;
     }
+    let marker = watch.plant("secret that is too deep");
+    let deep = format!(
+        "{}{{\"password\":\"{marker}\"}}{}",
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    let surrogate = format!(
+        "{{\"password\":\"{}\\ud800\"}}",
+        watch.plant("half a character")
+    );
+    let marker = percent_encoded(watch.plant("secret of many fields").as_bytes());
+    let many = format!("password={marker}") + &"&a=b".repeat(hookgate::redact::MAX_FIELDS);
+    for (content_type, body) in [
+        ("application/json", deep),
+        ("application/json", surrogate),
+        ("application/x-www-form-urlencoded", many),
+    ] {
+        let unredactable = watch.sign("github", &github, issue(content_type, "bad", body));
+        watch
+            .rejected(gateway, "issues", &unredactable, "body_too_large")
+            .await;
+    }
+    let mut empty = sample("stripe", "refused");
+    empty.body = Default::default();
+    let empty = watch.sign("stripe", &stripe, empty);
+    watch
+        .rejected(gateway, "charges", &empty, "body_malformed")
+        .await;
+    // However slow the machine is, at some time two come within a second.
+    while gateway.deliveries("rejected", "rate_limited").await == 0 {
+        watch.send(gateway, "seldom", &charge).await;
+    }
+    let token = watch.plant("wrong verify token");
+    watch
+        .rejected(
+            gateway,
+            &subscription(&token),
+            &plain_get(),
+            "token_invalid",
+        )
+        .await;
     let mut merge = sample("gitlab", "refused");
     set(&mut merge, "x-gitlab-token", &watch.plant("wrong token"));
     watch
@@ -198,7 +358,7 @@ pub(super) async fn refuse_some(watch: &mut Watch, gateway: &Gateway) {
 
 /// Mistakes in a configuration: what is replaced, by what, and what the log says of it. `MARKER` is a
 /// secret where none belongs, `ENCODED` one that is percent-encoded.
-const MISTAKES: [(&str, &str, &str); 8] = [
+const MISTAKES: [(&str, &str, &str); 10] = [
     (
         "[\"env:GITHUB_SECRET\"]",
         "[\"MARKER\"]",
@@ -216,6 +376,17 @@ const MISTAKES: [(&str, &str, &str); 8] = [
         "\"env:LEDGER_URL\"",
         "\"redis//:ENCODED@127.0.0.1\"",
         "`url`",
+    ),
+    // What follows a slash would pass for a path, and what is before it for a port.
+    (
+        "\"env:LEDGER_URL\"",
+        "\"redis://me:12/ENCODED@127.0.0.1\"",
+        "an `@` follows the host",
+    ),
+    (
+        "\"env:PUBLISHER_URL\"",
+        "\"amqp://me:12?ENCODED@127.0.0.1\"",
+        "an `@` follows the host",
     ),
     (
         "\"env:PUBLISHER_URL\"",
