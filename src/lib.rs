@@ -20,7 +20,7 @@
 //!   [`publisher::Publisher`], never a backend.
 //! - Only [`outcome`] knows statuses and reason words; only [`clock`] reads the clock.
 //! - [`keys`] fetches only what a definition pins, and nothing else fetches.
-//! - No vendor is named outside `providers/`, the demo and tests.
+//! - No vendor is named outside `providers/`, the table of key formats in `redact/detect`, the demo and tests.
 //! - Every task belongs to a [`shutdown::Drain`], and everything that grows has a named bound.
 
 #![forbid(unsafe_code)]

@@ -9,6 +9,7 @@
 //! paths reach JSON, forms of both kinds, and JSON inside their strings. Of any other body only the endpoint's own
 //! secrets can be recognised, and it is kept in base64.
 
+mod detect;
 mod document;
 mod form;
 mod path;
@@ -23,6 +24,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::json::{Fault, JsonError, MAX_DEPTH, Scanner};
 
+pub use detect::{Detecting, Detector, Detectors, Found, Group};
 pub use form::MAX_FIELDS;
 pub use rules::{DEFAULT_KEYS, DEFAULT_SUFFIXES, MAX_RULES, RuleError, Rules};
 
