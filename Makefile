@@ -51,14 +51,18 @@ deploy-check charts: ## chart, compose file, Dockerfile, workflows and scripts
 	./deploy/tools.sh deploy/requirements.txt
 	.tools/bin/python deploy/check.py
 
-fuzz: ## a short run of the fuzz target (FUZZ_SECONDS=10)
+fuzz: ## a short run of each fuzz target (FUZZ_SECONDS=10)
 	@command -v cargo-fuzz >/dev/null || $(QUICKLY) cargo install --quiet --locked --root .tools/cargo $(FUZZ)
-	mkdir -p fuzz/corpus/delivery
 	@# Without address sanitizer: this crate has no unsafe code, and the build takes a third of the time.
-	RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none delivery fuzz/corpus/delivery fuzz/seeds/delivery -- -max_total_time=$(FUZZ_SECONDS)
+	for target in delivery redact_json redact_form redact_multipart; do \
+		mkdir -p fuzz/corpus/$$target && \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 bench: ## benchmarks
 	cargo bench --locked --bench gateway
+	cargo bench --locked --bench redaction
 
 dist: ## the static binary, in dist/
 	@command -v musl-gcc >/dev/null || { echo "make: musl-gcc is missing; on Debian: apt-get install musl-tools" >&2; exit 1; }

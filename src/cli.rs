@@ -8,6 +8,7 @@ mod demo;
 mod keys;
 mod paint;
 mod providers;
+mod redact;
 mod send;
 mod serve;
 mod verify;
@@ -47,6 +48,8 @@ enum Command {
     Keys(ConfigFile),
     /// Verifies one recorded delivery offline, and explains why it fails
     Verify(verify::Arguments),
+    /// Shows what would be kept of a body, and which rule takes out what
+    Redact(redact::Arguments),
     /// Signs a sample event, or a file, as a provider would, and sends it
     Send(send::Arguments),
     /// Lists, shows and tests the catalogue of providers
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Check(file) => check::run(&file.config),
         Command::Keys(file) => keys::run(&file.config),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Redact(arguments) => redact::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Providers(arguments) => providers::run(&arguments),
     };

@@ -12,6 +12,7 @@ mod net;
 mod pattern;
 mod problems;
 mod reader;
+mod redact;
 pub mod secret;
 mod server;
 pub mod snapshot;
@@ -32,11 +33,12 @@ use secrecy::SecretString;
 use toml::de::DeTable;
 
 pub use crate::outbox::Ack;
-pub use endpoint::{Endpoint, MAX_ENDPOINTS, MAX_SECRETS, RedactRules, State};
+pub use endpoint::{Endpoint, MAX_ENDPOINTS, MAX_SECRETS, State};
 pub use limits::{MAX_BODY, Rate};
 pub use net::PublicUrl;
 pub use pattern::Pattern;
 pub use problems::Problems;
+pub use redact::RedactRules;
 pub use secret::{Environment, ProcessEnvironment};
 pub use server::{Log, LogFormat, Server};
 pub use tenant::Tenant;
@@ -93,6 +95,9 @@ pub struct Config {
     pub providers_dir: Option<PathBuf>,
     /// What loads and is most likely a mistake, a line each, to be shown to the operator.
     pub warnings: Vec<String>,
+    /// What the operator decided and may have to answer for, such as what redaction leaves in: a line
+    /// each.
+    pub notices: Vec<String>,
     files: Vec<PathBuf>,
 }
 
@@ -128,6 +133,7 @@ impl Config {
         let config = Self::read(tree.get_ref(), dir, env, &report);
         Ok(Self {
             warnings: report.finish()?,
+            notices: report.notices(),
             ..config
         })
     }
@@ -210,6 +216,7 @@ impl Config {
             endpoints,
             providers_dir,
             warnings: Vec::new(),
+            notices: Vec::new(),
             files: secrets.files.take(),
         }
     }

@@ -97,6 +97,9 @@ pub fn seal(parts: &Parts<'_>, redactor: &Redactor) -> Result<Draft, EnvelopeErr
     let mut tail = Vec::with_capacity(data.len() + 1024);
     tail_attributes(parts, &attributes, &data, &mut tail);
     tail.extend_from_slice(format!(r#","redacted":{}"#, made.redacted).as_bytes());
+    if !made.manifest.is_empty() {
+        member("redactedby", &made.manifest, &mut tail);
+    }
     member("traceparent", parts.traceparent, &mut tail);
     data.write(&mut tail);
     tail.push(b'}');
@@ -266,6 +269,7 @@ mod tests {
             r#""tenant":"acme","endpoint":"acme-stripe","provider":"stripe","signalid":"SIGNALID","#,
             r#""receivedtime":"2026-01-05T10:00:00.412Z","credentialref":"cred_acme_stripe","assurance":"body","#,
             r#""bodysha256":"abababababababababababababababababababababababababababababababab","redacted":1,"#,
+            r#""redactedby":"key:client_secret=1","#,
             r#""traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","#,
             r#""data":{"amount":1.50,"client_secret":"[redacted]"}}"#,
         )
@@ -293,7 +297,7 @@ mod tests {
         assert_eq!(envelope["time"], envelope["receivedtime"]);
         assert_eq!(envelope["assurance"], "none");
         assert_eq!(envelope["data_base64"], "SGVsbG8=");
-        for absent in ["credentialref", "datacontenttype", "data"] {
+        for absent in ["credentialref", "datacontenttype", "redactedby", "data"] {
             assert_eq!(envelope.get(absent), None, "{absent}");
         }
     }

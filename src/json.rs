@@ -19,8 +19,10 @@ pub use text::{Text, quote};
 /// How many objects and arrays may be open at once. As many as the scanner's stack has bits.
 pub const MAX_DEPTH: u32 = u128::BITS;
 
-/// The two values that hold others.
+/// The two values that hold others. As large as a word, like all that a [`Token`] holds: one that is
+/// smaller has every token moved about in pieces, which takes as long as reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub enum Kind {
     /// `{…}`
     Object,
@@ -41,8 +43,10 @@ pub enum Token<'a> {
     String(Text<'a>),
     /// A number, exactly as written.
     Number(&'a str),
-    /// `true` or `false`
-    Bool(bool),
+    /// `true`
+    True,
+    /// `false`
+    False,
     /// `null`
     Null,
 }
@@ -135,9 +139,24 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Returns the whole text.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// Returns the offset of the last token's first byte.
     pub fn start(&self) -> usize {
         self.start
+    }
+
+    /// Returns the offset behind the last token; behind its colon, for a key.
+    pub fn end(&self) -> usize {
+        self.at
+    }
+
+    /// Returns where the last token begins and ends.
+    pub fn piece(&self) -> (usize, usize) {
+        (self.start, self.at)
     }
 
     /// Returns the text from an offset up to the end of the last token.
@@ -220,8 +239,8 @@ impl<'a> Scanner<'a> {
             b'{' => return self.open(Kind::Object),
             b'[' => return self.open(Kind::Array),
             b'-' | b'0'..=b'9' => Token::Number(self.number()?),
-            b't' => self.word("true", Token::Bool(true))?,
-            b'f' => self.word("false", Token::Bool(false))?,
+            b't' => self.word("true", Token::True)?,
+            b'f' => self.word("false", Token::False)?,
             b'n' => self.word("null", Token::Null)?,
             _ => return Err(self.fault(Fault::Unexpected)),
         };
@@ -307,21 +326,18 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn string(&mut self) -> Result<Text<'a>, JsonError> {
         let begin = self.at + 1;
-        let mut end = begin;
-        let mut escaped = false;
+        let plain = text::plain_run(&self.text.as_bytes()[begin..]);
+        let mut end = begin + plain;
         loop {
-            end += text::plain_run(&self.text.as_bytes()[end..]);
             match self.byte(end) {
                 Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    end = self.escape(end)?;
-                }
+                Some(b'\\') => end = self.escape(end)?,
                 _ => return Err(self.fault_at(end, Fault::Control)),
             }
+            end += text::plain_run(&self.text.as_bytes()[end..]);
         }
         self.at = end + 1;
-        Ok(Text::scanned(&self.text[begin..end], escaped))
+        Ok(Text::scanned(&self.text[begin..end], plain))
     }
 
     /// Checks the escape at a backslash and returns where it ends.

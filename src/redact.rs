@@ -9,12 +9,19 @@
 //! paths reach JSON, forms of both kinds, and JSON inside their strings. Of any other body only the endpoint's own
 //! secrets can be recognised, and it is kept in base64.
 
+mod action;
 mod detect;
 mod document;
 mod form;
+mod names;
 mod path;
+mod profile;
 mod rules;
 mod secrets;
+mod suspects;
+mod sweep;
+mod tally;
+mod writer;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,10 +30,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::json::{Fault, JsonError, MAX_DEPTH, Scanner};
+use document::Pass;
+use suspects::Look;
+use sweep::{Search, Swept};
+use tally::{Cause, Tally};
 
+pub use action::{Action, LAST4, PSEUDONYM};
 pub use detect::{Detecting, Detector, Detectors, Found, Group};
 pub use form::MAX_FIELDS;
-pub use rules::{DEFAULT_KEYS, DEFAULT_SUFFIXES, MAX_RULES, RuleError, Rules};
+pub use names::{DEFAULT_KEYS, DEFAULT_SUFFIXES};
+pub use profile::{PAYMENT_KEYS, PERSONAL_KEYS, Profile};
+pub use rules::{MAX_RULES, Rule, RuleError, Rules, Target};
+pub use tally::{MAX_MANIFEST, Removal};
 
 /// What stands where something was taken out.
 pub const REDACTED: &str = "[redacted]";
@@ -36,18 +51,19 @@ const REDACTED_JSON: &[u8] = b"\"[redacted]\"";
 
 /// Redacts the events of one endpoint. Built once, used by many deliveries at a time.
 pub struct Redactor {
-    names: rules::Names,
-    paths: path::Paths,
-    secrets: secrets::Needles,
+    rules: rules::Compiled,
 }
 
 /// What the redactor made of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Data {
     /// How the body was written out.
     pub kind: DataKind,
-    /// How many values were taken out. One that holds others counts once.
+    /// How many values, and parts of texts, were taken out. One that holds others counts once.
     pub redacted: u32,
+    /// Which rules took out how many, such as `key:password=2,secret=1`: at most [`MAX_MANIFEST`]
+    /// bytes, and no more of the body than what the rules say of it. Empty where nothing was.
+    pub manifest: String,
 }
 
 /// How a body travels in its envelope.
@@ -93,12 +109,8 @@ enum Reading {
 impl Redactor {
     /// Compiles the rules of an endpoint. The error names the rule that cannot be used.
     pub fn new(rules: &Rules) -> Result<Self, RuleError> {
-        let (names, paths) = rules::compile(rules)?;
-        let secrets = secrets::Needles::new(&rules.secrets)?;
         Ok(Self {
-            names,
-            paths,
-            secrets,
+            rules: rules::compile(rules)?,
         })
     }
 
@@ -113,75 +125,121 @@ impl Redactor {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Data, RedactError> {
+        self.run(media_type, body, out, &mut Tally::default())
+    }
+
+    /// Redacts a body likewise, and tells what was taken out where. Slower: for people, and not for
+    /// deliveries.
+    pub fn explain(
+        &self,
+        media_type: &str,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(Data, Vec<Removal>), RedactError> {
+        let mut tally = Tally::traced();
+        let data = self.run(media_type, body, out, &mut tally)?;
+        Ok((data, tally.removals(&self.rules.book)))
+    }
+
+    /// Returns a text from outside the body, such as an event id, or [`REDACTED`] if one of the
+    /// endpoint's secrets is in it.
+    pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.rules.secrets.found_in(text.as_bytes()) {
+            true => Cow::Borrowed(REDACTED),
+            false => Cow::Borrowed(text),
+        }
+    }
+
+    fn run(
+        &self,
+        media_type: &str,
+        body: &[u8],
+        out: &mut Vec<u8>,
+        tally: &mut Tally,
+    ) -> Result<Data, RedactError> {
         let before = out.len();
-        let data = match reading(media_type) {
-            Reading::Json => self.json(body, out).map_err(RedactError::from),
-            Reading::Form => form::redact(self, body, out),
-            Reading::Multipart => match form::redact_parts(self, media_type, body, out) {
-                Some(data) => Ok(data),
+        let written = match reading(media_type) {
+            Reading::Json => self.json(body, out, tally).map_err(RedactError::from),
+            Reading::Form => form::redact(self, body, out, tally),
+            Reading::Multipart => match form::redact_parts(self, media_type, body, out, tally) {
+                Some(()) => Ok(()),
                 // Somebody else may find the fields in it that the rules name.
                 None => Err(RedactError::Malformed {
                     offset: 0,
                     what: Fault::Unexpected,
                 }),
             },
-            Reading::Guess => self.guess(body, out),
-            Reading::Opaque => Ok(self.opaque(body, out)),
+            Reading::Guess => match self.guess(body, out, tally) {
+                Some(written) => written,
+                None => return Ok(self.opaque(body, out, tally)),
+            },
+            Reading::Opaque => return Ok(self.opaque(body, out, tally)),
         };
-        if data.is_err() {
-            out.truncate(before);
-        }
-        data
-    }
-
-    /// Returns a text from outside the body, such as an event id, or [`REDACTED`] if one of the
-    /// endpoint's secrets is in it.
-    pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match self.secrets.found_in(text.as_bytes()) {
-            true => Cow::Borrowed(REDACTED),
-            false => Cow::Borrowed(text),
+        match written {
+            Ok(()) => Ok(self.data(DataKind::Json, tally)),
+            Err(error) => {
+                out.truncate(before);
+                Err(error)
+            }
         }
     }
 
-    fn json(&self, body: &[u8], out: &mut Vec<u8>) -> Result<Data, JsonError> {
+    fn data(&self, kind: DataKind, tally: &mut Tally) -> Data {
+        Data {
+            kind,
+            redacted: tally.count(),
+            manifest: tally.manifest(&self.rules.book),
+        }
+    }
+
+    fn json(&self, body: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> Result<(), JsonError> {
         let scanner = Scanner::new(body)?;
-        let mut pass = document::Pass::new(self, 1, out);
-        pass.document(scanner)?;
-        Ok(Data {
-            kind: DataKind::Json,
-            redacted: pass.redacted(),
-        })
+        Pass::new(self, body, out, tally).document(scanner)
     }
 
-    fn guess(&self, body: &[u8], out: &mut Vec<u8>) -> Result<Data, RedactError> {
+    /// Reads a text as JSON; nothing where it is none.
+    fn guess(
+        &self,
+        body: &[u8],
+        out: &mut Vec<u8>,
+        tally: &mut Tally,
+    ) -> Option<Result<(), RedactError>> {
         if !looks_like_json(body) {
-            return Ok(self.opaque(body, out));
+            return None;
         }
         let before = out.len();
-        match self.json(body, out) {
+        match self.json(body, out, tally) {
             // Other parsers would read it and find what the rules name.
-            Err(error) if error.fault.is_ours() => Err(error.into()),
+            Err(error) if error.fault.is_ours() => Some(Err(error.into())),
             Err(_) => {
                 out.truncate(before);
-                Ok(self.opaque(body, out))
+                tally.rewind(0);
+                None
             }
-            Ok(data) => Ok(data),
+            Ok(()) => Some(Ok(())),
         }
     }
 
-    fn opaque(&self, body: &[u8], out: &mut Vec<u8>) -> Data {
-        if self.secrets.found_in(body) {
+    /// Writes what has no names and paths: of a text, what is found in it goes.
+    fn opaque(&self, body: &[u8], out: &mut Vec<u8>, tally: &mut Tally) -> Data {
+        let mut mask = |cause, tally: &mut Tally| {
             out.extend_from_slice(REDACTED_JSON);
-            return Data {
-                kind: DataKind::Json,
-                redacted: 1,
-            };
+            tally.fire(cause, Action::Mask);
+            self.data(DataKind::Json, tally)
+        };
+        if self.rules.secrets.found_in(body) {
+            return mask(Cause::Secret, tally);
         }
-        out.extend_from_slice(STANDARD.encode(body).as_bytes());
-        Data {
-            kind: DataKind::Base64,
-            redacted: 0,
+        let mut left = Cow::Borrowed(body);
+        if let Ok(text) = std::str::from_utf8(body) {
+            match self.search(text, Search::ALL, Look::Afresh, tally) {
+                Swept::Stays => {}
+                Swept::Becomes(text) => left = Cow::Owned(text.into_bytes()),
+                Swept::Removed(rule) => return mask(Cause::Rule(rule), tally),
+            }
         }
+        out.extend_from_slice(STANDARD.encode(left).as_bytes());
+        self.data(DataKind::Base64, tally)
     }
 }
 

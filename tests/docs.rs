@@ -98,6 +98,19 @@ fn every_outcome_and_reason_is_documented() {
     }
 }
 
+#[test]
+fn every_name_of_a_profile_is_documented() {
+    use hookgate::redact::{Action, DEFAULT_KEYS, PAYMENT_KEYS, PERSONAL_KEYS, Profile};
+    let page = read("docs/REDACTION.md");
+    let lists = [DEFAULT_KEYS, PAYMENT_KEYS, PERSONAL_KEYS];
+    let profiles = Profile::WORDS.map(|(word, _)| word);
+    let actions = Action::WORDS.map(|(word, _)| word);
+    let words = lists.into_iter().flatten().chain(&profiles).chain(&actions);
+    for word in words {
+        assert!(page.contains(&format!("`{word}`")), "{word}");
+    }
+}
+
 /// Returns the names of the definitions, as their files are called.
 fn providers() -> BTreeSet<String> {
     let stem = |file: &String| {

@@ -45,6 +45,9 @@ pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
         let finding = format!("messages are signed with key {}", signer.key_id());
         good("signatures", &finding);
     }
+    for notice in &config.notices {
+        say(&format!("note  {notice}"));
+    }
     for warning in &config.warnings {
         warn(warning);
     }

@@ -24,10 +24,18 @@ pub(super) fn run(path: &Path) -> Result<ExitCode, Failure> {
     if std::env::var_os(coredump::VARIABLE).is_some() {
         warn!("core dumps are allowed, and would hold secrets and bodies");
     }
+    tell(&config);
+    runtime()?.block_on(serve(config, path))
+}
+
+/// Logs what the operator should know of a configuration that loads.
+fn tell(config: &Config) {
+    for notice in &config.notices {
+        info!(notice, "configuration leaves something in");
+    }
     for warning in &config.warnings {
         warn!(warning, "configuration may be mistaken");
     }
-    runtime()?.block_on(serve(config, path))
 }
 
 /// Loads a configuration; all its problems are the message.
@@ -101,9 +109,7 @@ async fn reload(running: &Running, path: &Path, watch: &mut Watch) {
     let problem = match loaded {
         Ok(Ok(config)) => {
             *watch = Watch::new(&config);
-            for warning in &config.warnings {
-                warn!(warning, "configuration may be mistaken");
-            }
+            tell(&config);
             running.reload(&config);
             return;
         }

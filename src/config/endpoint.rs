@@ -16,6 +16,7 @@ use super::net::{network, path};
 use super::pattern::Pattern;
 use super::problems::{did_you_mean, quoted, with_causes};
 use super::reader::{Section, Text};
+use super::redact::RedactRules;
 use super::server::MAX_NETWORKS;
 use super::tenant::{Tenant, Tenants};
 use super::units::show_size;
@@ -23,7 +24,7 @@ use crate::handshake::Phase;
 use crate::provider::definition::IdenticalContent;
 use crate::provider::settings::{Given, ParamKind};
 use crate::provider::{BindError, Binding, Catalogue, Provider};
-use crate::redact::{Redactor, Rules};
+use crate::redact::Redactor;
 use crate::signal::Assurance;
 use crate::verify::Verifier;
 
@@ -34,7 +35,7 @@ pub const MAX_ENDPOINTS: usize = 10_000;
 pub const MAX_SECRETS: usize = 16;
 
 /// Patterns, parameters and redaction rules in one list.
-const MAX_RULES: usize = 256;
+pub(super) const MAX_RULES: usize = 256;
 
 const TOLERANCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
 
@@ -89,17 +90,6 @@ pub enum State {
     Disabled,
     /// Not yet: only the ownership checks are answered with which the provider tells its secret.
     Setup,
-}
-
-/// What an endpoint adds to, and takes from, the redaction of its provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RedactRules {
-    /// Names of members whose values are taken out wherever they stand.
-    pub keys: Vec<String>,
-    /// JSON Pointers whose values are taken out; `*` stands for any one member or element.
-    pub paths: Vec<String>,
-    /// Names or JSON Pointers that are left in although another rule names them.
-    pub keep: Vec<String>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -192,10 +182,14 @@ impl<'t> Endpoints<'t> {
         let identical_content = section.choice("identical_content", &sameness);
         let spool = section.boolean("spool").unwrap_or(true);
         let redact = RedactRules::read(section.section("redact"));
+        redact.announce(id, &section);
+        let key = shared
+            .as_ref()
+            .and_then(|tenant| tenant.pseudonym_key.as_ref());
         let known = verifier.as_ref().map(Verifier::param_secrets);
         let known = known.zip(secrets.as_ref());
         let known = known.map(|(params, secrets)| [&params[..], secrets].concat());
-        let redactor = redactor(&redact, &section, provider, known.as_deref());
+        let redactor = redact.compile(&section, provider, known.as_deref(), key);
         section.finish();
         Some(Endpoint {
             id: id?.into(),
@@ -374,39 +368,6 @@ fn check_assurance(section: &mut Section<'_>, verifier: Option<&Verifier>) {
     }
 }
 
-/// Compiles an endpoint's redaction; what cannot be used is reported.
-fn redactor(
-    redact: &RedactRules,
-    section: &Section<'_>,
-    provider: Option<&Arc<Provider>>,
-    secrets: Option<&[SecretString]>,
-) -> Option<Redactor> {
-    let rules = Rules {
-        keys: redact.keys.clone(),
-        paths: redact.paths.clone(),
-        sensitive: provider?.sensitive.clone(),
-        keep: redact.keep.clone(),
-        secrets: secrets?.to_vec(),
-    };
-    let report = |error| {
-        let message = format!("`redact`: {}", with_causes(&error));
-        section.report.problem(section.place_of("redact"), message);
-    };
-    Redactor::new(&rules).map_err(report).ok()
-}
-
-impl RedactRules {
-    fn read(mut section: Section<'_>) -> Self {
-        let rules = Self {
-            keys: section.parsed_list("keys", MAX_RULES, rule),
-            paths: section.parsed_list("paths", MAX_RULES, pointer),
-            keep: section.parsed_list("keep", MAX_RULES, rule),
-        };
-        section.finish();
-        rules
-    }
-}
-
 /// Takes an id or a path, or reports where it is taken already.
 pub(super) fn taken(
     known: &mut BTreeMap<String, usize>,
@@ -481,23 +442,6 @@ fn credential_ref(text: &str) -> Result<Arc<str>, String> {
     match (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(text.into()),
         false => Err("must be 1 to 128 visible ASCII characters".into()),
-    }
-}
-
-fn rule(text: &str) -> Result<String, String> {
-    match text.is_empty() || text.len() > Pattern::MAX_LENGTH {
-        true => Err(format!(
-            "must hold names of 1 to {} bytes",
-            Pattern::MAX_LENGTH
-        )),
-        false => Ok(text.to_owned()),
-    }
-}
-
-fn pointer(text: &str) -> Result<String, String> {
-    match text.starts_with('/') {
-        true => rule(text),
-        false => Err("must hold paths that start with `/`, such as \"/customer/*/email\"".into()),
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) struct Report<'t> {
     line_starts: Vec<usize>,
     problems: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
+    notices: RefCell<Vec<Finding>>,
     left_out: Cell<usize>,
 }
 
@@ -68,6 +69,7 @@ impl<'t> Report<'t> {
             line_starts,
             problems: RefCell::default(),
             warnings: RefCell::default(),
+            notices: RefCell::default(),
             left_out: Cell::default(),
         }
     }
@@ -78,21 +80,25 @@ impl<'t> Report<'t> {
             self.left_out.set(self.left_out.get() + 1);
             return;
         }
-        let finding = Finding {
-            place: self.place(at),
-            message: message.into(),
-        };
-        self.problems.borrow_mut().push(finding);
+        self.problems.borrow_mut().push(self.finding(at, message));
     }
 
     /// Notes something that loads, and is most likely a mistake.
     pub(super) fn warning(&self, at: usize, message: impl Into<String>) {
         if self.warnings.borrow().len() < MAX_FINDINGS {
-            let finding = Finding {
-                place: self.place(at),
-                message: message.into(),
-            };
-            self.warnings.borrow_mut().push(finding);
+            self.warnings.borrow_mut().push(self.finding(at, message));
+        }
+    }
+
+    /// Notes a decision that is worth being written down.
+    pub(super) fn notice(&self, at: usize, message: impl Into<String>) {
+        self.notices.borrow_mut().push(self.finding(at, message));
+    }
+
+    fn finding(&self, at: usize, message: impl Into<String>) -> Finding {
+        Finding {
+            place: self.place(at),
+            message: message.into(),
         }
     }
 
@@ -116,6 +122,11 @@ impl<'t> Report<'t> {
             ));
         }
         Err(Problems { lines })
+    }
+
+    /// Returns the decisions that were noted.
+    pub(super) fn notices(&self) -> Vec<String> {
+        self.in_order(&self.notices.borrow())
     }
 
     fn in_order(&self, findings: &[Finding]) -> Vec<String> {

@@ -49,6 +49,11 @@ impl<'t> Section<'t> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Where the section itself stands.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// Where a key's value stands; the section's heading where the key is absent.
     pub(super) fn place_of(&self, key: &str) -> usize {
         self.table
@@ -98,7 +103,10 @@ impl<'t> Section<'t> {
                 return self.wrong(key, item, &wanted);
             };
             Some(Section {
-                title: format!("[[{key}]]"),
+                title: match self.title.strip_prefix('[') {
+                    Some(outer) => format!("[[{}.{key}]]", outer.trim_end_matches(']')),
+                    None => format!("[[{key}]]"),
+                },
                 at: item.span().start,
                 table: Some(table),
                 asked: Vec::new(),

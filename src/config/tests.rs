@@ -3,6 +3,7 @@
 mod documented;
 mod hostile;
 mod keys;
+mod redaction;
 mod untold;
 
 use std::collections::BTreeMap;
@@ -84,7 +85,7 @@ max_body = 4096
 state = "paused"
 identical_content = "distinct"
 spool = false
-redact = { keys = ["email"], paths = ["/data/*/name"], keep = ["/data/id"] }
+redact = { profile = "secrets", rules = [], keys = ["email"], paths = ["/data/*/name"], keep = ["/data/id"] }
 
 [[endpoint]]
 id = "acme-github"

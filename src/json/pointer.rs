@@ -238,7 +238,8 @@ fn found(scalar: Token<'_>) -> Found<'_> {
     match scalar {
         Token::String(text) => Found::String(text.text()),
         Token::Number(text) => Found::Number(text.into()),
-        Token::Bool(value) => Found::Bool(value),
+        Token::True => Found::Bool(true),
+        Token::False => Found::Bool(false),
         _ => Found::Null,
     }
 }

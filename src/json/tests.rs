@@ -38,8 +38,7 @@ fn tokens_come_in_the_order_of_the_text() {
             other => format!("{other:?}"),
         });
     }
-    let expected =
-        "Open(Object) a: Open(Array) 1 \"x\\n\" Bool(true) Close(Array) b: Null Close(Object)";
+    let expected = "Open(Object) a: Open(Array) 1 \"x\\n\" True Close(Array) b: Null Close(Object)";
     assert_eq!(seen.join(" "), expected);
 }
 

@@ -7,12 +7,14 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
     raw: &'a str,
-    escaped: bool,
+    /// Bytes before the first escape: all, if there is none. A word of its own, which is moved about
+    /// faster than a truth value and the gap behind it.
+    plain: usize,
 }
 
 impl<'a> Text<'a> {
-    pub(super) fn scanned(raw: &'a str, escaped: bool) -> Self {
-        Self { raw, escaped }
+    pub(super) fn scanned(raw: &'a str, plain: usize) -> Self {
+        Self { raw, plain }
     }
 
     /// Returns the string as it was written, without its quotes.
@@ -20,9 +22,14 @@ impl<'a> Text<'a> {
         self.raw
     }
 
+    /// Tells whether an escape is in it.
+    pub fn is_escaped(&self) -> bool {
+        self.plain < self.raw.len()
+    }
+
     /// Returns the string that was meant, escapes resolved.
     pub fn text(&self) -> Cow<'a, str> {
-        match self.escaped {
+        match self.is_escaped() {
             false => Cow::Borrowed(self.raw),
             true => Cow::Owned(unescape(self.raw)),
         }
@@ -30,7 +37,7 @@ impl<'a> Text<'a> {
 
     /// Tells whether this is the string that was meant.
     pub fn is(&self, text: &str) -> bool {
-        match self.escaped {
+        match self.is_escaped() {
             false => self.raw == text,
             true => unescape(self.raw) == text,
         }

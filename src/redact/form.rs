@@ -8,8 +8,11 @@ use std::collections::hash_map::Entry;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::document::Pass;
-use super::{Data, DataKind, REDACTED, RedactError, Redactor};
+use super::document::{Pass, Ruling};
+use super::suspects::Look;
+use super::sweep::Search;
+use super::tally::{Cause, Tally};
+use super::{RedactError, Redactor};
 use crate::json::{Fault, Kind};
 use crate::multipart::{self, Part};
 
@@ -20,7 +23,15 @@ pub const MAX_FIELDS: usize = 1000;
 #[derive(Debug)]
 struct Field<'b> {
     name: Cow<'b, str>,
-    values: Vec<Cow<'b, str>>,
+    values: Vec<Value<'b>>,
+}
+
+/// One value.
+#[derive(Debug)]
+enum Value<'b> {
+    Text(Cow<'b, str>),
+    /// A file that holds one of the endpoint's own secrets.
+    SecretFile,
 }
 
 /// Appends a form as an object: names in the order of their first appearance, a repeated one with
@@ -29,8 +40,10 @@ pub(super) fn redact(
     redactor: &Redactor,
     body: &[u8],
     out: &mut Vec<u8>,
-) -> Result<Data, RedactError> {
-    Ok(write(redactor, &fields(body)?, out))
+    tally: &mut Tally,
+) -> Result<(), RedactError> {
+    write(redactor, &fields(body)?, out, tally);
+    Ok(())
 }
 
 /// Appends a form in parts likewise; nothing where the body does not follow RFC 7578.
@@ -39,14 +52,15 @@ pub(super) fn redact_parts(
     content_type: &str,
     body: &[u8],
     out: &mut Vec<u8>,
-) -> Option<Data> {
+    tally: &mut Tally,
+) -> Option<()> {
     let parts = multipart::parts(content_type, body)?;
     let mut fields: Vec<Field<'_>> = Vec::new();
     for part in parts {
         let value = match (&part.filename, std::str::from_utf8(part.content)) {
-            (None, Ok(text)) => Cow::Borrowed(text),
-            _ if redactor.secrets.found_in(part.content) => Cow::Borrowed(REDACTED),
-            _ => Cow::Owned(data_url(&part)),
+            (None, Ok(text)) => Value::Text(Cow::Borrowed(text)),
+            _ if redactor.rules.secrets.found_in(part.content) => Value::SecretFile,
+            _ => Value::Text(Cow::Owned(data_url(&part))),
         };
         match fields.iter_mut().find(|field| field.name == part.name) {
             Some(field) => field.values.push(value),
@@ -56,7 +70,8 @@ pub(super) fn redact_parts(
             }),
         }
     }
-    Some(write(redactor, &fields, out))
+    write(redactor, &fields, out, tally);
+    Some(())
 }
 
 fn data_url(part: &Part<'_>) -> String {
@@ -68,17 +83,13 @@ fn data_url(part: &Part<'_>) -> String {
     format!("data:{media_type};base64,{}", STANDARD.encode(part.content))
 }
 
-fn write(redactor: &Redactor, fields: &[Field<'_>], out: &mut Vec<u8>) -> Data {
-    // One more than for a body of JSON, since the body proper is often such a value.
-    let mut pass = Pass::new(redactor, 2, out);
-    match pass.all_hidden() {
-        true => pass.take_out(),
-        false => object(&mut pass, fields),
+fn write(redactor: &Redactor, fields: &[Field<'_>], out: &mut Vec<u8>, tally: &mut Tally) {
+    let mut pass = Pass::new(redactor, &[], out, tally);
+    match pass.acts_on_all() {
+        Some(rule) => pass.act_on_all(rule),
+        None => object(&mut pass, fields),
     }
-    Data {
-        kind: DataKind::Json,
-        redacted: pass.redacted(),
-    }
+    pass.finish();
 }
 
 /// Decodes `+` and `%XX`; what looks like an escape and is none stays as it is.
@@ -114,31 +125,34 @@ pub(super) enum Plus {
 fn object(pass: &mut Pass<'_, '_>, fields: &[Field<'_>]) {
     pass.open(Kind::Object);
     for field in fields {
-        let hidden = pass.key(&field.name, None);
-        match field.values.as_slice() {
-            [one] => value(pass, one, hidden),
-            _ if hidden => pass.take_out(),
-            many => array(pass, many),
+        let ruling = pass.key(&field.name, None, Look::Afresh);
+        match (field.values.as_slice(), ruling) {
+            ([one], ruling) => value(pass, one, ruling),
+            (_, Ruling::Act(rule)) => pass.act_on_all(rule),
+            (many, Ruling::Search(search)) => array(pass, many, search),
         }
         pass.leave();
     }
     pass.close(Kind::Object);
 }
 
-fn array(pass: &mut Pass<'_, '_>, values: &[Cow<'_, str>]) {
+fn array(pass: &mut Pass<'_, '_>, values: &[Value<'_>], search: Search) {
     pass.open(Kind::Array);
     for (index, one) in values.iter().enumerate() {
-        let hidden = pass.element(index);
-        value(pass, one, hidden);
+        let ruling = pass.element(index, search);
+        value(pass, one, ruling);
         pass.leave();
     }
     pass.close(Kind::Array);
 }
 
-fn value(pass: &mut Pass<'_, '_>, text: &str, hidden: bool) {
-    match hidden && text != REDACTED {
-        true => pass.take_out(),
-        false => pass.string(text, None),
+fn value(pass: &mut Pass<'_, '_>, value: &Value<'_>, ruling: Ruling) {
+    match (value, ruling) {
+        (Value::Text(text), Ruling::Act(rule)) => pass.act_on_text(rule, text, None),
+        (Value::Text(text), Ruling::Search(search)) => {
+            pass.string(text, None, search, Look::Afresh);
+        }
+        (Value::SecretFile, _) => pass.take_out(Cause::Secret),
     }
 }
 
@@ -163,6 +177,7 @@ fn fields(body: &[u8]) -> Result<Vec<Field<'_>>, RedactError> {
         let value = value.get(1..).unwrap_or_default();
         let name = text(name, begins)?;
         let value = text(value, begins + equals.map_or(pair.len(), |at| at + 1))?;
+        let value = Value::Text(value);
         match known.entry(name) {
             Entry::Occupied(at) => fields[*at.get()].values.push(value),
             Entry::Vacant(free) => {

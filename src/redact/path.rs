@@ -3,7 +3,8 @@
 //! A path is a small automaton: each bit of a state says that so many steps are matched, and `**`
 //! is what makes it more than one bit. What a document costs is bounded by paths times levels.
 
-use super::rules::{RuleError, normalise};
+use super::names::{Named, normalise};
+use super::rules::{RuleError, RuleId};
 use crate::json::{array_index, unescape_pointer};
 
 /// Steps of one path: each is a bit of the state, and one more says that all are matched.
@@ -20,10 +21,12 @@ pub(super) struct Path {
 /// What a path does with what it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Takes it out.
-    Hide,
+    /// Has a rule of the endpoint's act on it.
+    Act(RuleId),
+    /// Has a rule of the endpoint's keep it.
+    Exempt(RuleId),
     /// Takes it out unless the endpoint keeps it.
-    HideByDefault,
+    Default(RuleId),
     /// Keeps it from what is taken out by default.
     Keep,
 }
@@ -49,24 +52,6 @@ pub(super) enum Place<'n> {
     Index(usize),
 }
 
-/// What the paths say about a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
-    /// A path of the endpoint's takes it out.
-    pub(super) hidden: bool,
-    /// A default path takes it out.
-    pub(super) sensitive: bool,
-    /// A path exempts it from the defaults.
-    pub(super) kept: bool,
-}
-
-impl Verdict {
-    /// Tells whether the paths alone take it out.
-    pub(super) fn hides(self) -> bool {
-        self.hidden || (self.sensitive && !self.kept)
-    }
-}
-
 /// All paths of an endpoint.
 #[derive(Default)]
 pub(super) struct Paths {
@@ -76,14 +61,11 @@ pub(super) struct Paths {
 impl Path {
     /// Reads a path that begins with a slash.
     pub(super) fn parse(rule: &str, effect: Effect) -> Result<Self, RuleError> {
-        let malformed = |why| RuleError::Malformed {
-            rule: rule.to_owned(),
-            why,
-        };
+        let malformed = |why: &str| RuleError::malformed(rule, why);
         let steps: Vec<Step> = rule
             .split('/')
             .skip(1)
-            .map(|part| Step::parse(part).ok_or(malformed("has a `~` without 0 or 1")))
+            .map(|part| Step::parse(part).ok_or_else(|| malformed("has a `~` without 0 or 1")))
             .collect::<Result<_, _>>()?;
         match steps.len() {
             ..=MAX_STEPS => Ok(Self {
@@ -182,24 +164,24 @@ pub(super) struct Trail<'r> {
 
 impl<'r> Trail<'r> {
     /// Stands at the top of a document, and says what is to become of it as a whole.
-    pub(super) fn start(paths: &'r Paths) -> (Self, Verdict) {
+    pub(super) fn start(paths: &'r Paths) -> (Self, Named) {
         let mut trail = Self {
             live: Vec::new(),
             levels: vec![0],
         };
-        let mut verdict = Verdict::default();
+        let mut named = Named::default();
         for path in &paths.list {
-            trail.note(path, path.begin(), &mut verdict);
+            trail.note(path, path.begin(), &mut named);
         }
-        (trail, verdict)
+        (trail, named)
     }
 
     /// Stands at the top of a document inside a string: paths match it both where it stands and as
     /// if it stood alone, but it is kept only where it stands.
     pub(super) fn inside(&self, paths: &'r Paths) -> Self {
         let here = self.levels.last().copied().unwrap_or_default();
-        let alone = paths.list.iter().filter(|path| path.effect != Effect::Keep);
-        let alone = alone.map(|path| Live {
+        let acts = |path: &&Path| !matches!(path.effect, Effect::Keep | Effect::Exempt(_));
+        let alone = paths.list.iter().filter(acts).map(|path| Live {
             path,
             state: path.begin(),
         });
@@ -209,16 +191,22 @@ impl<'r> Trail<'r> {
         }
     }
 
+    /// Tells whether a path may match something below the current value.
+    #[inline]
+    pub(super) fn leads_on(&self) -> bool {
+        self.live.len() > self.levels.last().copied().unwrap_or_default()
+    }
+
     /// Goes down to a value, and says what is to become of it.
-    pub(super) fn enter(&mut self, place: Place<'_>) -> Verdict {
+    pub(super) fn enter(&mut self, place: Place<'_>) -> Named {
         let above = self.levels.last().copied().unwrap_or_default()..self.live.len();
         self.levels.push(self.live.len());
-        let mut verdict = Verdict::default();
+        let mut named = Named::default();
         for at in above {
             let Live { path, state } = self.live[at];
-            self.note(path, path.advance(state, place), &mut verdict);
+            self.note(path, path.advance(state, place), &mut named);
         }
-        verdict
+        named
     }
 
     /// Goes up again.
@@ -228,12 +216,12 @@ impl<'r> Trail<'r> {
         }
     }
 
-    fn note(&mut self, path: &'r Path, state: u64, verdict: &mut Verdict) {
+    fn note(&mut self, path: &'r Path, state: u64, named: &mut Named) {
         if path.is_matched(state) {
             match path.effect {
-                Effect::Hide => verdict.hidden = true,
-                Effect::HideByDefault => verdict.sensitive = true,
-                Effect::Keep => verdict.kept = true,
+                Effect::Act(id) | Effect::Exempt(id) => first(&mut named.explicit, id),
+                Effect::Default(id) => first(&mut named.default, id),
+                Effect::Keep => named.kept = true,
             }
         }
         // Where only the last bit is set, nothing below can match.
@@ -241,4 +229,9 @@ impl<'r> Trail<'r> {
             self.live.push(Live { path, state });
         }
     }
+}
+
+/// Keeps the rule that comes first.
+fn first(kept: &mut Option<RuleId>, id: RuleId) {
+    *kept = Some(kept.map_or(id, |kept| kept.min(id)));
 }

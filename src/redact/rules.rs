@@ -1,15 +1,23 @@
-//! What is to be taken out: the rules as an endpoint has them, and the names among them compiled.
-
-use std::collections::{HashMap, HashSet};
+//! What is to be taken out: the rules as an endpoint has them, and how they are compiled.
 
 use secrecy::SecretString;
 
+use super::action::{Action, Pseudonyms};
+use super::detect::Detectors;
+use super::names::{Names, normalise};
 use super::path::{Effect, Path, Paths};
+use super::profile::Profile;
+use super::secrets::Needles;
+use super::sweep::Values;
+use super::tally::labelled;
 
-/// How many keys, paths and exemptions an endpoint may have, each.
+/// How many keys, paths, rules and exemptions an endpoint may have, each.
 pub const MAX_RULES: usize = 1000;
 
-/// What to take out of an endpoint's events, besides what [`DEFAULT_KEYS`] name.
+/// What to take out of an endpoint's events.
+///
+/// What decides about a value is, in this order: the endpoint's own secrets; the first of `rules`,
+/// then of `paths` and `keys`, that names it; `keep`; then `sensitive` and what the profile says.
 ///
 /// Names are compared normalised: ASCII letters in lower case, without `-`, `_`, `.` and space, so
 /// that `AccessToken`, `access_token` and `access-token` are one name.
@@ -19,35 +27,84 @@ pub const MAX_RULES: usize = 1000;
 /// name at any depth. What is named goes as a whole, with everything in it.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
+    /// Which names and forms of values are taken out by default.
+    pub profile: Profile,
+    /// Rules with an action, in the order in which they are tried.
+    pub rules: Vec<Rule>,
     /// Names of members to take out, at any depth.
     pub keys: Vec<String>,
     /// Paths of values to take out.
     pub paths: Vec<String>,
     /// Paths of values that the provider's definition takes out by default.
     pub sensitive: Vec<String>,
-    /// Paths that the default names and `sensitive` do not apply to. Nothing else is exempted by
-    /// them: `keys`, `paths` and `secrets` are always taken out.
+    /// Paths and names that the profile and `sensitive` do not apply to. Nothing else is exempted by
+    /// them: `rules`, `keys`, `paths` and `secrets` apply all the same.
     pub keep: Vec<String>,
     /// The endpoint's own verification secrets. A string, key or number that contains one is taken
     /// out, written plainly or in base64, hex or percent-encoding. A secret of less than 8 bytes
     /// only where it is the whole value, because it would be found in anything.
     pub secrets: Vec<SecretString>,
+    /// The key of the tenant's pseudonyms, without which no rule may have [`Action::Hash`].
+    pub pseudonym_key: Option<SecretString>,
+}
+
+/// One rule with its action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What it applies to.
+    pub what: Target,
+    /// What is done with it.
+    pub action: Action,
+}
+
+/// What a rule applies to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Members of a name, at any depth.
+    Key(String),
+    /// What stands at a path.
+    Path(String),
+    /// What a regular expression matches in the text of strings that no other rule names.
+    Value(String),
+}
+
+impl Target {
+    /// Returns the name of its kind, as configurations have it, and its text.
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Key(text) => ("key", text),
+            Self::Path(text) => ("path", text),
+            Self::Value(text) => ("value", text),
+        }
+    }
 }
 
 /// A rule that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// A name or path is written wrongly.
+    /// A name, path or pattern is written wrongly.
     #[error("redaction rule `{rule}` {why}")]
     Malformed {
         /// The rule as written.
         rule: String,
         /// What is wrong with it.
-        why: &'static str,
+        why: String,
+    },
+    /// There is nothing to make pseudonyms with.
+    #[error(
+        "redaction rule `{rule}` makes pseudonyms, and its tenant has no key for them: set \
+         `pseudonym_key` in the [[tenant]] section of the tenant"
+    )]
+    NoPseudonymKey {
+        /// The rule as written.
+        rule: String,
     },
     /// There are more than anyone needs.
     #[error("more than {MAX_RULES} redaction rules of a kind")]
     TooMany,
+    /// The patterns are larger than anyone needs.
+    #[error("the patterns of redaction rules take more than 10 MiB together")]
+    PatternsTooLarge,
     /// A secret is empty, and so would be found everywhere.
     #[error("secret {index} is empty")]
     EmptySecret {
@@ -56,279 +113,212 @@ pub enum RuleError {
     },
 }
 
-/// Names of members that are taken out of every event: credentials, and nothing that is also an
-/// ordinary word (`pin`, `session`, `key`, `code`, `auth`).
-pub const DEFAULT_KEYS: &[&str] = &[
-    "access_token",
-    "api_key",
-    "auth_token",
-    "authorization",
-    "authorization_code",
-    "backup_codes",
-    "basic_auth",
-    "bearer",
-    "client_assertion",
-    "client_secret",
-    "connection_string",
-    "cookie",
-    "cookies",
-    "credentials",
-    "csrf",
-    "cvc",
-    "cvc2",
-    "cvv",
-    "cvv2",
-    "hmac_signature",
-    "id_token",
-    "imap_pass",
-    "imap_password",
-    "jsessionid",
-    "jwt",
-    "one_time_code",
-    "otp",
-    "otp_code",
-    "passphrase",
-    "passwd",
-    "password",
-    "password_hash",
-    "password_salt",
-    "phpsessid",
-    "pop_pass",
-    "private_key",
-    "proxy_authorization",
-    "pwd",
-    "recovery_codes",
-    "refresh_token",
-    "secret",
-    "secret_key",
-    "seed_phrase",
-    "session_cookie",
-    "session_id",
-    "session_token",
-    "set_cookie",
-    "signature",
-    "signing_key",
-    "smtp_pass",
-    "smtp_password",
-    "token",
-    "token_hash",
-    "totp",
-    "verification_token",
-    "webhook_secret",
-    "x_api_key",
-    "x_hub_signature",
-    "x_hub_signature_256",
-];
-
-/// Endings of names that are taken out likewise, one or many (`dbPassword`, `private_keys`): an
-/// ending, and what must stand before it (nothing in particular where that is empty).
-pub const DEFAULT_SUFFIXES: &[(&str, &[&str])] = &[
-    ("password", &[]),
-    ("passwd", &[]),
-    ("passphrase", &[]),
-    ("passcode", &[]),
-    ("pwd", &[]),
-    ("secret", &[]),
-    ("credential", &[]),
-    (
-        "key",
-        &[
-            "access",
-            "api",
-            "encryption",
-            "hmac",
-            "master",
-            "private",
-            "secret",
-            "session",
-            "shared",
-            "signing",
-            "verification",
-        ],
-    ),
-    (
-        "token",
-        &[
-            "access",
-            "api",
-            "app",
-            "auth",
-            "bearer",
-            "bot",
-            "csrf",
-            "deploy",
-            "download",
-            "installation",
-            "invite",
-            "link",
-            "login",
-            "lived", // short-lived, long-lived
-            "magic",
-            "oauth",
-            "public",
-            "refresh",
-            "reset",
-            "security",
-            "session",
-            "user",
-            "verification",
-            "verify",
-            "webhook",
-            "xsrf",
-        ],
-    ),
-];
-
-/// Why a name is taken out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
-    /// The endpoint names it: no exemption.
-    ByRule,
-    /// It is sensitive by default.
-    ByDefault,
-}
-
-/// The names that are taken out at any depth.
-#[derive(Default)]
-pub(super) struct Names {
-    exact: HashMap<Box<[u8]>, Named>,
-    kept: HashSet<Box<[u8]>>,
-    endings: Endings,
-}
-
-impl Names {
-    fn add(&mut self, name: Box<[u8]>, named: Named) {
-        self.endings.add(&name);
-        self.exact.insert(name, named);
-    }
-
-    /// Tells whether and why a normalised name is taken out.
-    pub(super) fn named(&self, name: &[u8]) -> Option<Named> {
-        if !self.endings.have(name) {
-            return None;
+impl RuleError {
+    pub(super) fn malformed(rule: &str, why: impl Into<String>) -> Self {
+        Self::Malformed {
+            rule: rule.to_owned(),
+            why: why.into(),
         }
-        if let Some(named) = self.exact.get(name) {
-            return Some(*named);
-        }
-        let one = singular(name);
-        let ends = |(ending, before): &(&str, &[&str])| match one.strip_suffix(ending.as_bytes()) {
-            Some(start) => {
-                let follows = |word: &&str| start.ends_with(word.as_bytes());
-                before.is_empty() || before.iter().any(follows)
-            }
-            None => false,
-        };
-        let sensitive = DEFAULT_SUFFIXES.iter().any(ends);
-        sensitive.then_some(Named::ByDefault)
-    }
-
-    /// Tells whether a normalised name is exempt from the defaults wherever it stands.
-    pub(super) fn kept(&self, name: &[u8]) -> bool {
-        self.kept.contains(name)
     }
 }
 
-/// The last two letters of every name that is taken out: few other names end like that, and those
-/// need no closer look.
+/// A rule, compiled. The one with the lowest is the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RuleId(u16);
+
+/// What is known of each rule, by its id.
 #[derive(Default)]
-struct Endings {
-    bits: [u64; 16],
+pub(super) struct Rulebook {
+    entries: Vec<(String, Action)>,
 }
 
-impl Endings {
-    fn add(&mut self, name: &[u8]) {
-        let slot = Self::slot(name);
-        self.bits[slot / 64] |= 1 << (slot % 64);
+impl Rulebook {
+    /// Adds a rule after all others.
+    pub(super) fn add(
+        &mut self,
+        kind: &str,
+        text: &str,
+        action: Action,
+    ) -> Result<RuleId, RuleError> {
+        let id = u16::try_from(self.entries.len()).map_err(|_| RuleError::TooMany)?;
+        self.entries.push((labelled(kind, text), action));
+        Ok(RuleId(id))
     }
 
-    fn have(&self, name: &[u8]) -> bool {
-        let slot = Self::slot(name);
-        self.bits[slot / 64] >> (slot % 64) & 1 == 1
+    /// Returns how a manifest names a rule.
+    pub(super) fn label(&self, id: RuleId) -> &str {
+        self.entries
+            .get(usize::from(id.0))
+            .map_or("", |(label, _)| label)
     }
 
-    /// Of a name in the plural the letters before its `s`, so that both have the same place.
-    fn slot(name: &[u8]) -> usize {
-        let mut last = singular(name)
-            .iter()
-            .rev()
-            .map(|byte| usize::from(byte & 31));
-        let (b, a) = (last.next().unwrap_or(0), last.next().unwrap_or(0));
-        a << 5 | b
+    /// Returns what a rule does.
+    pub(super) fn action(&self, id: RuleId) -> Action {
+        self.entries
+            .get(usize::from(id.0))
+            .map_or(Action::Mask, |(_, action)| *action)
     }
 }
 
-fn singular(name: &[u8]) -> &[u8] {
-    name.strip_suffix(b"s").unwrap_or(name)
+/// The rules of an endpoint, sorted by how they are looked for.
+pub(super) struct Compiled {
+    pub(super) book: Rulebook,
+    pub(super) names: Names,
+    pub(super) paths: Paths,
+    pub(super) values: Values,
+    pub(super) detectors: Option<Detectors>,
+    pub(super) secrets: Needles,
+    pub(super) pseudonyms: Option<Pseudonyms>,
 }
 
-/// Checks names and paths, and sorts them by how they are looked for.
-pub(super) fn compile(rules: &Rules) -> Result<(Names, Paths), RuleError> {
-    let Rules {
-        keys,
-        paths,
-        sensitive,
-        keep,
-        ..
-    } = rules;
-    if [keys, paths, sensitive, keep]
-        .iter()
-        .any(|list| list.len() > MAX_RULES)
-    {
+/// Checks the rules and compiles them.
+pub(super) fn compile(rules: &Rules) -> Result<Compiled, RuleError> {
+    let texts = [&rules.keys, &rules.paths, &rules.sensitive, &rules.keep];
+    if texts.iter().any(|list| list.len() > MAX_RULES) || rules.rules.len() > MAX_RULES {
         return Err(RuleError::TooMany);
     }
-    let mut names = Names::default();
-    for (ending, _) in DEFAULT_SUFFIXES {
-        names.endings.add(ending.as_bytes());
-    }
-    for key in DEFAULT_KEYS {
-        names.add(name(key)?, Named::ByDefault);
-    }
-    let mut compiled = Paths::default();
-    for path in keep {
-        match path.starts_with('/') {
-            true => compiled.add(Path::parse(path, Effect::Keep)?),
-            false => drop(names.kept.insert(name(path)?)),
+    let mut compiler = Compiler::default();
+    for rule in &rules.rules {
+        check(rule, rules.pseudonym_key.is_some())?;
+        match &rule.what {
+            Target::Key(key) => compiler.key(key, rule.action)?,
+            Target::Path(path) => compiler.path(path, rule.action)?,
+            Target::Value(pattern) => compiler.value(pattern, rule.action)?,
         }
     }
-    for path in sensitive {
+    for path in &rules.paths {
         match path.starts_with('/') {
-            true => compiled.add(Path::parse(path, Effect::HideByDefault)?),
-            false => names.add(name(path)?, Named::ByDefault),
+            true => compiler.path(path, Action::Mask)?,
+            false => compiler.key(path, Action::Mask)?,
         }
     }
-    for path in paths.iter().filter(|path| path.starts_with('/')) {
-        compiled.add(Path::parse(path, Effect::Hide)?);
+    for key in &rules.keys {
+        compiler.key(key, Action::Mask)?;
     }
-    let anywhere = paths.iter().filter(|path| !path.starts_with('/'));
-    for key in keys.iter().chain(anywhere) {
-        names.add(name(key)?, Named::ByRule);
+    for kept in &rules.keep {
+        compiler.keep(kept)?;
     }
-    Ok((names, compiled))
+    compiler.defaults(rules)?;
+    let detecting = rules.profile.detecting();
+    Ok(Compiled {
+        book: compiler.book,
+        names: compiler.names,
+        paths: compiler.paths,
+        values: Values::new(compiler.values)?,
+        detectors: detecting.map(Detectors::new),
+        secrets: Needles::new(&rules.secrets)?,
+        pseudonyms: rules.pseudonym_key.as_ref().and_then(Pseudonyms::new),
+    })
 }
 
-/// Appends a name in the form in which names are compared.
-pub(super) fn normalise(name: &str, out: &mut Vec<u8>) {
-    // Every byte of a character beyond ASCII is beyond ASCII too, so bytes will do.
-    out.reserve(name.len());
-    for byte in name.bytes() {
-        if !matches!(byte, b'-' | b'_' | b'.' | b' ') {
-            out.push(byte.to_ascii_lowercase());
+/// Refuses an action that cannot be carried out.
+fn check(rule: &Rule, has_key: bool) -> Result<(), RuleError> {
+    let (_, text) = rule.what.parts();
+    match (&rule.what, rule.action) {
+        (_, Action::Hash) if !has_key => Err(RuleError::NoPseudonymKey {
+            rule: text.to_owned(),
+        }),
+        (Target::Value(_), Action::Keep) => Err(RuleError::malformed(
+            text,
+            "is a pattern, which nothing can be kept by: name a key or a path",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Collects rules as they are compiled, each after those that come before it.
+#[derive(Default)]
+struct Compiler {
+    book: Rulebook,
+    names: Names,
+    paths: Paths,
+    values: Vec<(String, RuleId, Action)>,
+}
+
+impl Compiler {
+    fn key(&mut self, key: &str, action: Action) -> Result<(), RuleError> {
+        let (name, id) = (name(key)?, self.book.add("key", key, action)?);
+        self.names.add(name, |named| {
+            named.explicit.get_or_insert(id);
+        });
+        Ok(())
+    }
+
+    fn path(&mut self, path: &str, action: Action) -> Result<(), RuleError> {
+        if !path.starts_with('/') {
+            return Err(RuleError::malformed(
+                path,
+                "is no path: that begins with `/`",
+            ));
         }
+        let id = self.book.add("path", path, action)?;
+        let effect = match action {
+            Action::Keep => Effect::Exempt(id),
+            _ => Effect::Act(id),
+        };
+        self.paths.add(Path::parse(path, effect)?);
+        Ok(())
+    }
+
+    fn value(&mut self, pattern: &str, action: Action) -> Result<(), RuleError> {
+        let id = self.book.add("value", pattern, action)?;
+        self.values.push((pattern.to_owned(), id, action));
+        Ok(())
+    }
+
+    fn keep(&mut self, kept: &str) -> Result<(), RuleError> {
+        match kept.starts_with('/') {
+            true => self.paths.add(Path::parse(kept, Effect::Keep)?),
+            false => self.names.add(name(kept)?, |named| named.kept = true),
+        }
+        Ok(())
+    }
+
+    /// Adds what the provider and the profile say.
+    fn defaults(&mut self, rules: &Rules) -> Result<(), RuleError> {
+        if rules.profile == Profile::NONE {
+            return Ok(());
+        }
+        for path in &rules.sensitive {
+            if path.starts_with('/') {
+                let id = self.book.add("path", path, Action::Mask)?;
+                self.paths.add(Path::parse(path, Effect::Default(id))?);
+            } else {
+                self.default_name(path)?;
+            }
+        }
+        for key in rules.profile.keys() {
+            self.default_name(key)?;
+        }
+        for suffix in rules.profile.suffixes() {
+            let id = self
+                .book
+                .add("key", &format!("*{}", suffix.0), Action::Mask)?;
+            self.names.add_suffix(*suffix, id);
+        }
+        Ok(())
+    }
+
+    fn default_name(&mut self, key: &str) -> Result<(), RuleError> {
+        let (name, id) = (name(key)?, self.book.add("key", key, Action::Mask)?);
+        self.names.add(name, |named| {
+            named.default.get_or_insert(id);
+        });
+        Ok(())
     }
 }
 
 fn name(rule: &str) -> Result<Box<[u8]>, RuleError> {
-    let malformed = |why| {
-        let rule = rule.to_owned();
-        Err(RuleError::Malformed { rule, why })
-    };
     if rule.contains('/') {
-        return malformed("is a path, which begins with `/`");
+        return Err(RuleError::malformed(
+            rule,
+            "is a path, which begins with `/`",
+        ));
     }
     let mut name = Vec::new();
     normalise(rule, &mut name);
     match name.is_empty() {
-        true => malformed("names nothing"),
+        true => Err(RuleError::malformed(rule, "names nothing")),
         false => Ok(name.into()),
     }
 }
@@ -336,18 +326,26 @@ fn name(rule: &str) -> Result<Box<[u8]>, RuleError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redact::names::{DEFAULT_KEYS, DEFAULT_SUFFIXES};
 
-    fn named(rules: &Rules, key: &str) -> Option<Named> {
+    /// Returns how the rule is named that takes a name out, and whether it is the endpoint's.
+    fn named(rules: &Rules, key: &str) -> Option<(String, bool)> {
         let mut name = Vec::new();
         normalise(key, &mut name);
-        compile(rules).unwrap().0.named(&name)
+        let compiled = compile(rules).unwrap();
+        if !compiled.names.may_name(key) {
+            return None;
+        }
+        let named = compiled.names.named(&name);
+        let id = named.explicit.or(named.default)?;
+        Some((compiled.book.label(id).to_owned(), named.explicit.is_some()))
     }
 
     #[test]
     fn every_default_name_and_ending_is_found_in_the_singular_and_plural() {
         let defaults = Rules::default();
         for key in DEFAULT_KEYS {
-            assert_eq!(named(&defaults, key), Some(Named::ByDefault), "{key}");
+            assert_eq!(named(&defaults, key), Some((format!("key:{key}"), false)));
         }
         for (ending, before) in DEFAULT_SUFFIXES {
             for word in before.iter().chain(before.is_empty().then_some(&"")) {
@@ -356,7 +354,8 @@ mod tests {
                     format!("my-{word}{ending}"),
                     format!("{word}{ending}s").to_uppercase(),
                 ] {
-                    assert_eq!(named(&defaults, &key), Some(Named::ByDefault), "{key}");
+                    let (rule, explicit) = named(&defaults, &key).unwrap();
+                    assert!(rule.starts_with("key:") && !explicit, "{key}: {rule}");
                 }
             }
         }
@@ -372,7 +371,7 @@ mod tests {
                 keys: vec![key.to_owned()],
                 ..Rules::default()
             };
-            assert_eq!(named(&rules, key), Some(Named::ByRule), "{key}");
+            assert_eq!(named(&rules, key), Some((format!("key:{key}"), true)));
         }
     }
 }

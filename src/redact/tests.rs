@@ -1,6 +1,8 @@
 //! Tests of the redactor by example; the parts hold those of one kind of body or rule.
 
+mod actions;
 mod bodies;
+mod planted;
 mod properties;
 mod secrets;
 
@@ -17,9 +19,9 @@ fn rules(keys: &[&str], paths: &[&str], keep: &[&str], secrets: &[&str]) -> Rule
     Rules {
         keys: owned(keys),
         paths: owned(paths),
-        sensitive: Vec::new(),
         keep: owned(keep),
         secrets: secrets.iter().map(|one| SecretString::from(*one)).collect(),
+        ..Rules::default()
     }
 }
 
@@ -141,16 +143,20 @@ fn ordinary_words_are_not_default_names() {
 }
 
 #[test]
-fn every_default_name_is_one_name_and_none_is_listed_twice() {
-    let names: std::collections::HashSet<Vec<u8>> = DEFAULT_KEYS
-        .iter()
+fn every_name_of_a_profile_is_one_name_and_none_is_listed_twice() {
+    let lists = [DEFAULT_KEYS, PAYMENT_KEYS, PERSONAL_KEYS];
+    let names: std::collections::HashSet<Vec<u8>> = lists
+        .into_iter()
+        .flatten()
         .map(|key| {
             let mut name = Vec::new();
-            rules::normalise(key, &mut name);
+            names::normalise(key, &mut name);
             name
         })
         .collect();
-    assert_eq!(names.len(), DEFAULT_KEYS.len());
+    let listed: usize = lists.iter().map(|list| list.len()).sum();
+    assert_eq!(names.len(), listed);
+    assert!(lists.iter().all(|list| list.is_sorted()));
 }
 
 #[test]
@@ -337,6 +343,18 @@ fn a_body_that_is_not_what_it_claims_is_refused_and_leaves_nothing() {
     assert_eq!(
         refused("text/plain", br#"{"token":"x","a":"\udead"}"#),
         malformed(18, Fault::Surrogate)
+    );
+    assert_eq!(
+        refused(JSON, b"{\"a\":\"\xff\"}"),
+        malformed(6, Fault::NotUtf8)
+    );
+    assert_eq!(
+        refused(JSON, br#"{"\ud800":1}"#),
+        malformed(2, Fault::Surrogate)
+    );
+    assert_eq!(
+        refused(JSON, b"\xef\xbb\xbf{}"),
+        malformed(0, Fault::Unexpected)
     );
     assert_eq!(refused(FORM, b"a=1&b=%ff"), malformed(6, Fault::NotUtf8));
     assert_eq!(refused(FORM, b"a=1&\xff=2"), malformed(4, Fault::NotUtf8));

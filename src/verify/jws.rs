@@ -371,7 +371,8 @@ fn elements(array: &str) -> Result<Vec<String>, JsonError> {
             Token::Open(_) => scanner.skip_rest()?,
             Token::String(text) => texts.push(text.text().into_owned()),
             Token::Number(text) => texts.push(text.to_owned()),
-            Token::Bool(value) => texts.push(value.to_string()),
+            Token::True => texts.push("true".to_owned()),
+            Token::False => texts.push("false".to_owned()),
             Token::Null | Token::Key(_) | Token::Close(_) => {}
         }
     }

@@ -5,6 +5,7 @@ mod core_dumps;
 mod demo;
 mod general;
 mod providers;
+mod redact;
 mod send;
 mod verify;
 

@@ -60,6 +60,7 @@ pub(super) fn header(runs: &mut Runs, text: &[u8], at: usize) -> Option<Range<us
         true => credential(runs, text, second),
         false => first,
     };
+    let credential = with_signature(runs, text, credential);
     looks_drawn(&text[credential.clone()], MIN_NAMED).then_some(credential)
 }
 
@@ -70,6 +71,18 @@ fn credential(runs: &mut Runs, text: &[u8], at: usize) -> Range<usize> {
         end -= 1;
     }
     at..end
+}
+
+/// Adds what stands behind a colon: of an id and its signature, both are the credential. One only, since
+/// text without end could follow.
+fn with_signature(runs: &mut Runs, text: &[u8], id: Range<usize>) -> Range<usize> {
+    let is_value = |byte: &u8| Set::Credential.contains(*byte);
+    match (text.get(id.end), text.get(id.end + 1)) {
+        (Some(b':'), Some(byte)) if is_value(byte) => {
+            id.start..credential(runs, text, id.end + 1).end
+        }
+        _ => id,
+    }
 }
 
 /// Counts spaces; more than a few are no header.

@@ -46,7 +46,7 @@ pub(super) fn rewrite(body: &[u8], layout: Layout, escapes: Escapes) -> Option<V
             Token::Close(kind) => writer.close(kind),
             Token::Key(text) => writer.key(&quoted(text.raw(), &text.text(), escapes)),
             Token::String(text) => writer.scalar(&quoted(text.raw(), &text.text(), escapes)),
-            Token::Number(_) | Token::Bool(_) | Token::Null => {
+            Token::Number(_) | Token::True | Token::False | Token::Null => {
                 writer.scalar(scanner.since(scanner.start()));
             }
         }

@@ -45,6 +45,7 @@ fn fault(name: &str, value: &Value, rules: &Map<String, Value>, schema: &Value) 
             "type" if rule == "string" => value.is_string(),
             "type" if rule == "integer" => value.is_u64(),
             "minLength" => text.chars().count() as u64 >= rule.as_u64().unwrap(),
+            "maxLength" => text.chars().count() as u64 <= rule.as_u64().unwrap(),
             "minimum" => number >= rule.as_u64().unwrap(),
             "maximum" => number <= rule.as_u64().unwrap(),
             "pattern" => matches(name, text),
@@ -142,6 +143,10 @@ fn the_check_passes_a_sound_signal_and_fails_each_unsound_member() {
         ("sealedfor", "a key"),
     ] {
         assert!(!checked(&|signal| signal[name] = wrong.into()), "{name}");
+    }
+    let long = "key:a=1,".repeat(200);
+    for wrong in ["", &long] {
+        assert!(!checked(&|signal| signal["redactedby"] = wrong.into()));
     }
     for name in ["id", "data", "redacted"] {
         assert!(

@@ -56,6 +56,7 @@ const HARD: &[&str] = &[
     "Basic dTpw ",
     "uthorization:",
     "uthorization=",
+    "uthorization:a:",
     "uthorization: a ",
     "+1",
     "+1 ",

@@ -75,6 +75,7 @@ fn credentials_behind_their_scheme() {
         "curl -H 'authorization: token «0a1b2c3d»'",
         "Authorization: GenieKey «0a1b-2c3d»\nnext",
         "Authorization: «0a1b2c3d»",
+        "Authorization: Acme «id0a1b:c2lnbmF0dXJl/0a=», then",
         "got Bearer «0123456789abcdef+/~._-==», twice",
         "bearer «aBcDeFgHiJkLmNoPq»",
         "Basic «dXNlcjpwYXNzd29yZA==»",
