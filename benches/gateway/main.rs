@@ -85,6 +85,7 @@ fn round(servers: &[Server], sample: &Sample) -> anyhow::Result<Round> {
         turns,
         hmac: steps::hmac(sample)?,
         transcode: steps::transcode(sample)?,
+        redact: steps::redact(sample)?,
     })
 }
 

@@ -9,6 +9,9 @@ use crate::servers::Role;
 /// The most that the gateway should cost, as a multiple of what it has to.
 const GOAL: f64 = 1.5;
 
+/// The most that redaction should add to a delivery of 1 KiB, as a share of the rest.
+const REDACTION_GOAL: f64 = 0.3;
+
 /// One turn of every server, and the steps measured beside them.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
@@ -18,6 +21,8 @@ pub(crate) struct Round {
     pub(crate) hmac: Duration,
     /// CPU time of one transcode.
     pub(crate) transcode: Duration,
+    /// CPU time of one redacting pass.
+    pub(crate) redact: Duration,
 }
 
 impl Round {
@@ -31,6 +36,12 @@ impl Round {
         turn.map_or(f64::NAN, |(_, _, load)| {
             load.deliveries as f64 / load.took.as_secs_f64()
         })
+    }
+
+    /// How much redaction adds to what a delivery costs without it.
+    fn share_of_redaction(&self) -> f64 {
+        let redact = micros(self.redact);
+        redact / (self.cpu_of(Role::Gateway) - redact)
     }
 
     /// How many times what it has to cost a delivery costs.
@@ -83,6 +94,8 @@ impl Report {
         let transcode = self.over(|round| micros(round.transcode));
         println!("  {:<25}{} µs", "one HMAC-SHA256", hmac.show(1));
         println!("  {:<25}{} µs", "one JSON transcode", transcode.show(1));
+        let redact = self.over(|round| micros(round.redact));
+        println!("  {:<25}{} µs", "one redacting pass", redact.show(1));
         for role in [Role::Gateway, Role::GatewayAtWarn] {
             let ratio = self.over(|round| round.ratio_of(role));
             println!(
@@ -91,6 +104,12 @@ impl Report {
                 ratio.show(2)
             );
         }
+        let share = self.over(Round::share_of_redaction);
+        println!(
+            "  {:<25}{} times a delivery without it (goal at 1 KiB: {REDACTION_GOAL})",
+            "redaction adds",
+            share.show(2)
+        );
         let ratio =
             self.over(|round| round.cpu_of(Role::EveryProvider) / round.cpu_of(Role::FewProviders));
         println!(
