@@ -299,6 +299,8 @@ async fn with_sqlite_and_stdout_no_secret_is_kept_or_told() {
     watch.saw_output(&gateway);
     watch.nothing_told(&[
         ("stdout", CANARY),
+        ("stdout", "detector:jwt=1"),
+        ("stdout", "\"customer\":\"hmac:"),
         ("ledger.db", CANARY),
         ("ledger.db-wal", CANARY),
         ("sqlite, unpacked", CANARY),

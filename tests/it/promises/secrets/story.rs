@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hookgate::clock;
 use hookgate::delivery::Delivery;
 use http::Method;
@@ -42,7 +42,9 @@ pub(super) fn endpoints(setup: Setup, secrets: &Secrets) -> Setup {
             "issues",
             "acme",
             "github",
-            "secrets = [\"env:GITHUB_SECRET\"]\nredact = { keys = [\"iban\"], paths = [\"/card/*/number\"] }",
+            "secrets = [\"env:GITHUB_SECRET\"]\nredact = { keys = [\"iban\"], paths = [\"/card/*/number\"], rules = [\
+             { key = \"customer\", action = \"hash\" }, { key = \"dropped\", action = \"remove\" }, \
+             { value = \"ref-[^ ]+\", action = \"mask\" }] }",
         )
         .endpoint_with("merges", "acme", "gitlab", "secrets = [\"env:GITLAB_TOKEN\"]")
 }
@@ -66,6 +68,16 @@ pub(super) async fn accept_some(watch: &mut Watch, gateway: &Gateway) {
         verify_token,
         ..
     } = watch.secrets.clone();
+    // What detectors find has a form of its own.
+    let claims = URL_SAFE_NO_PAD.encode(r#"{"sub":"somebody","of":"the-test"}"#);
+    let jwt = format!("eyJhbGciOiJIUzI1NiJ9.{claims}.{}", "c2ln".repeat(11));
+    watch
+        .markers
+        .remember("token of a known form", jwt.as_bytes());
+    let in_url = "p4ssw0rd-in-a-url-of-the-test";
+    watch
+        .markers
+        .remember("password in a URL", in_url.as_bytes());
     let mut planted = |what: &str| watch.plant(what);
     let json = serde_json::json!({
         "action": CANARY,
@@ -80,6 +92,11 @@ pub(super) async fn accept_some(watch: &mut Watch, gateway: &Gateway) {
         "iban": planted("key of the endpoint's own rules"),
         "card": [{ "number": planted("path of the endpoint's own rules") }],
         "sender": { "login": planted("path of the provider's definition") },
+        "customer": planted("value with a pseudonym"),
+        "dropped": planted("value that is left out"),
+        "text": format!("see ref-{} there", planted("part that a pattern matches")),
+        "header": format!("sent with {jwt}, it said"),
+        "mirror": format!("https://somebody:{in_url}@mirror.example/"),
         "note": format!("signed with {github}, you know"),
         // Long enough to be kept compressed.
         "seen": format!("{CANARY} ").repeat(200),
