@@ -45,8 +45,10 @@ impl Routes {
     pub fn build(config: &Config, previous: Option<&Self>) -> Self {
         let mut tenants: HashMap<Arc<str>, Arc<Bucket>> = HashMap::new();
         let mut by_path = HashMap::with_capacity(config.endpoints.len());
+        let before = previous.into_iter().flat_map(Self::all);
+        let before: HashMap<&str, _> = before.map(|route| (&*route.endpoint.id, route)).collect();
         for endpoint in &config.endpoints {
-            let known = previous.and_then(|routes| routes.of_endpoint(&endpoint.id));
+            let known = before.get(&*endpoint.id).copied();
             let tenant_rate = config.tenant_rate.map(|rate| {
                 let earlier = known.and_then(|route| route.tenant_rate.as_ref());
                 let bucket = tenants.entry(endpoint.tenant.clone());
@@ -90,12 +92,6 @@ impl Routes {
     /// Tells whether there is no endpoint.
     pub fn is_empty(&self) -> bool {
         self.by_path.is_empty()
-    }
-
-    fn of_endpoint(&self, id: &str) -> Option<&Arc<Route>> {
-        self.by_path
-            .values()
-            .find(|route| *route.endpoint.id == *id)
     }
 }
 

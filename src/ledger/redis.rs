@@ -354,8 +354,8 @@ impl Ledger for Redis {
     }
 
     async fn retry_parked(&self, limit: usize, rest: Duration) -> Result<Vec<Signal>, LedgerError> {
-        // One moment for the whole call: what one round takes is not due in the next.
-        let since = self.now_ms().await? - millis(rest);
+        // One moment for the whole call, and a past one: what one round takes is not due in the next.
+        let since = self.now_ms().await? - millis(rest).max(1);
         self.take(Taken::Parked { since }, limit).await
     }
 
