@@ -4,6 +4,7 @@
 mod backends;
 mod dumps;
 mod markers;
+mod scarce;
 mod sealed;
 mod story;
 
