@@ -299,13 +299,21 @@ pub(super) async fn refuse_some(watch: &mut Watch, gateway: &Gateway) {
     let mut get = charge.clone();
     get.method = Method::GET;
     watch.rejected(gateway, "charges", &get, "method").await;
-    let mut stale = sample("stripe", "stale");
-    let long_ago = clock::now() - jiff::SignedDuration::from_mins(10);
-    sign_at("stripe", &stripe, &mut stale, long_ago);
-    watch.remember_tag(&stale);
-    watch
-        .rejected(gateway, "charges", &stale, "timestamp_stale")
-        .await;
+    for (at, reason) in [
+        (
+            clock::now() - jiff::SignedDuration::from_mins(10),
+            "timestamp_stale",
+        ),
+        (
+            clock::now() + jiff::SignedDuration::from_mins(10),
+            "timestamp_future",
+        ),
+    ] {
+        let mut untimely = sample("stripe", reason);
+        sign_at("stripe", &stripe, &mut untimely, at);
+        watch.remember_tag(&untimely);
+        watch.rejected(gateway, "charges", &untimely, reason).await;
+    }
 
     for (content_type, body) in [
         (
