@@ -13,6 +13,7 @@ mod send;
 mod serve;
 mod verify;
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,6 +62,27 @@ struct ConfigFile {
     /// The configuration file (TOML; docs/CONFIGURATION.md lists its keys)
     #[arg(long, value_name = "FILE", default_value = "hookgate.toml")]
     config: PathBuf,
+}
+
+/// Most bytes that a command reads of a delivery or a body.
+const MAX_INPUT: u64 = 64 << 20;
+
+/// Reads a file whole, or standard input where it is `-`. The error says why it cannot be, and no more.
+fn read_whole(file: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    // One byte more tells what is too large from what is just as large as may be.
+    let read = match file {
+        "-" => std::io::stdin().take(MAX_INPUT + 1).read_to_end(&mut bytes),
+        file => std::fs::File::open(file)
+            .and_then(|open| open.take(MAX_INPUT + 1).read_to_end(&mut bytes)),
+    };
+    match read {
+        Ok(length) if length as u64 > MAX_INPUT => {
+            Err(format!("is larger than {} MiB", MAX_INPUT >> 20))
+        }
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Where definitions come from, beside those that are built in.

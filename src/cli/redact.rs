@@ -1,6 +1,5 @@
 //! `hookgate redact`: what would be kept of a body, and which rule takes out what.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,15 +9,12 @@ use serde_json::{Value, json};
 
 use super::paint::{note, say};
 use super::serve::load;
-use super::{Definitions, Failure};
+use super::{Definitions, Failure, read_whole};
 use crate::config::Endpoint;
 use crate::delivery::Delivery;
 use crate::provider::vector::RecordedDelivery;
 use crate::redact::{Data, DataKind, Profile, Redactor, Removal, Rules};
 use crate::telemetry::explain;
-
-/// Most bytes of a body.
-const MAX_INPUT: u64 = 64 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -50,7 +46,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let unusable = |why: String| Failure::unusable(format!("{}: {why}", arguments.file));
-    let written = read(&arguments.file).map_err(unusable)?;
+    let written = read_whole(&arguments.file).map_err(unusable)?;
     let endpoint;
     let of_provider;
     let redactor = match (&arguments.config, &arguments.endpoint) {
@@ -163,16 +159,4 @@ fn profile(text: &str) -> Result<Profile, String> {
         let words = Profile::WORDS.map(|(word, _)| word);
         format!("must be one of {}", words.join(", "))
     })
-}
-
-fn read(file: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read = match file {
-        "-" => std::io::stdin().take(MAX_INPUT).read_to_end(&mut bytes),
-        file => {
-            std::fs::File::open(file).and_then(|open| open.take(MAX_INPUT).read_to_end(&mut bytes))
-        }
-    };
-    read.map_err(|error| error.to_string())?;
-    Ok(bytes)
 }

@@ -1,7 +1,6 @@
 //! `hookgate verify`: one recorded delivery, verified offline and explained.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::paint::say;
-use super::{Definitions, Failure, secret_of, secrets};
+use super::{Definitions, Failure, read_whole, secret_of, secrets};
 use crate::clock::{self, Timestamp};
 use crate::delivery::Delivery;
 use crate::handshake::{self, Phase};
@@ -22,9 +21,6 @@ use crate::signal;
 use crate::verify::Verifier;
 use crate::verify::explain::{Case, explain, explain_unusable};
 use crate::verify::public_key::KeySet;
-
-/// Most bytes of a recorded delivery.
-const MAX_INPUT: u64 = 64 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -198,13 +194,7 @@ fn refusal(case: &Case<'_>, rejected: &Rejected) -> serde_json::Value {
 
 fn read(file: &str) -> Result<Delivery, Failure> {
     let unusable = |why: String| Failure::unusable(format!("{file}: {why}"));
-    let mut text = Vec::new();
-    let read = if file == "-" {
-        std::io::stdin().take(MAX_INPUT).read_to_end(&mut text)
-    } else {
-        std::fs::File::open(file).and_then(|open| open.take(MAX_INPUT).read_to_end(&mut text))
-    };
-    read.map_err(|error| unusable(error.to_string()))?;
+    let text = read_whole(file).map_err(unusable)?;
     let recorded: RecordedDelivery = serde_json::from_slice(&text)
         .map_err(|error| unusable(format!("not a recorded delivery: {error}")))?;
     recorded.delivery().map_err(unusable)

@@ -41,6 +41,17 @@ pub struct Detecting {
     pub ip: bool,
 }
 
+impl Detecting {
+    /// All of them.
+    pub const ALL: Self = Self {
+        secrets: true,
+        payment: true,
+        email: true,
+        phone: true,
+        ip: true,
+    };
+}
+
 /// What was found, in bytes of the text. Never overlapping, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {

@@ -22,8 +22,8 @@ const GROUPS: &[&[usize]] = &[
 ];
 
 /// First digits that issuers have (as a range of numbers with so many digits), and the lengths of
-/// their cards. Sources: the issuers' rules as collected in Wikipedia, "Payment card number",
-/// section "Issuer identification number". Visa's 13 digits are no longer issued, and are left out.
+/// their cards, as they are commonly known; the issuers' registers are not public. Visa's 13 digits are
+/// no longer issued, and are left out.
 const ISSUERS: &[(usize, Range<u32>, &[usize])] = &[
     // Visa.
     (1, 4..5, &[16, 19]),
@@ -61,7 +61,7 @@ const ISSUERS: &[(usize, Range<u32>, &[usize])] = &[
     (3, 817..823, &[16]),
 ];
 
-/// Lengths of IBANs by country. Source: SWIFT, IBAN Registry, release 100.
+/// Lengths of IBANs by country. From SWIFT's IBAN registry, as public code quotes it.
 #[rustfmt::skip]
 const IBANS: &[(&[u8; 2], usize)] = &[
     (b"AD", 24), (b"AE", 23), (b"AL", 28), (b"AT", 20), (b"AZ", 28), (b"BA", 20), (b"BE", 16),

@@ -8,13 +8,7 @@ mod properties;
 mod secrets;
 mod urls;
 
-const ALL: Detecting = Detecting {
-    secrets: true,
-    payment: true,
-    email: true,
-    phone: true,
-    ip: true,
-};
+const ALL: Detecting = Detecting::ALL;
 
 const NONE: Detecting = Detecting {
     secrets: false,

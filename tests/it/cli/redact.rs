@@ -155,3 +155,19 @@ fn what_cannot_be_redacted_fails_and_what_cannot_be_read_is_unusable() {
     let told = redact(&["--provider", "strip"], "{}").unusable();
     assert!(told.contains("did you mean"), "{told}");
 }
+
+#[test]
+fn a_file_that_is_too_large_is_refused_and_not_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let large = std::fs::File::create(dir.path().join("large.json")).unwrap();
+    large.set_len((64 << 20) + 1).unwrap();
+    for command in [
+        &["redact", "large.json"][..],
+        &["verify", "--provider", "github", "large.json"],
+    ] {
+        let ran = run_with(command, dir.path(), &[], "");
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let why = "hookgate: large.json: is larger than 64 MiB\n";
+        assert_eq!(ran.stderr, why);
+    }
+}
